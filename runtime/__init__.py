@@ -1,1 +1,1 @@
-"""An ARTS runtime: a pure ``Host`` that mirrors the realm, an asyncio agent, engines at the edge."""
+"""An ARTS runtime: a pure ``Host`` mirroring the realm, an asyncio agent, engines at its edge."""

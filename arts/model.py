@@ -1,0 +1,245 @@
+"""The records everybody shares: what a runtime, a module, a program and a migration *are*.
+
+Frozen dataclasses without behaviour beyond derived properties. This file knows no message, no
+clock and no I/O. A record is never edited: it is replaced by a new one.
+
+Times: ``created_at`` is wall time (seconds since the epoch) and only shown to people; everything
+that decides is monotonic, lives in the realm's deadlines and is never stored.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class RuntimeState(StrEnum):
+    """Where a runtime is in its life. ``suspect`` still owns its modules; ``lost`` does not."""
+
+    ONLINE = "online"
+    SUSPECT = "suspect"
+    LOST = "lost"
+
+
+class ModuleState(StrEnum):
+    """Where a module is in its life. See docs/reference/states.md for the diagram."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    RUNNING = "running"
+    MIGRATING = "migrating"
+    STOPPING = "stopping"
+    LOST = "lost"
+    EXITED = "exited"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to the module by itself."""
+        return self in (ModuleState.EXITED, ModuleState.FAILED)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the module takes a place on its runtime."""
+        return self in _PLACED
+
+
+_PLACED = frozenset(
+    {ModuleState.STARTING, ModuleState.RUNNING, ModuleState.MIGRATING, ModuleState.STOPPING}
+)
+
+
+class MigrationPhase(StrEnum):
+    """The steps of a move, in order. ``switching`` lies behind the commit point."""
+
+    PREPARING = "preparing"
+    """The target loads the program and makes room."""
+    FREEZING = "freezing"
+    """The source pauses the module and sends it away."""
+    RESTORING = "restoring"
+    """The target has (or is getting) the snapshot and rebuilds the module, paused."""
+    SWITCHING = "switching"
+    """The new owner is on record: the source lets go, the target goes on."""
+
+
+class Filetype(StrEnum):
+    """What kind of program a module runs (wire values of the ARTS dialect)."""
+
+    WASM = "WA"
+    PYTHON = "PY"
+    EXTERNAL = "EXT"
+
+
+class OnRuntimeLost(StrEnum):
+    """What a module wants when its runtime is lost."""
+
+    REPLACE = "replace"
+    """Start it elsewhere (from its newest checkpoint, if there is one)."""
+    WAIT = "wait"
+    """Keep it for that runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """A file of the module that is really an MQTT topic.
+
+    Reading takes one message, writing publishes one.
+    """
+
+    path: str
+    topic: str
+    mode: Literal["r", "w", "rw"] = "rw"
+    qos: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a module may use. None or 0 means: the runtime's own default."""
+
+    memory_bytes: int | None = None
+    """Linear memory; growing beyond it fails inside the module, as wasm allows."""
+    wall_seconds: float | None = None
+    """Life time; the module fails when it is over."""
+    slice_seconds: float | None = None
+    """Longest turn on a worker while others wait."""
+    output_bytes_per_second: int | None = None
+    """stdout and stderr; above it the module is parked, not cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program as the realm knows it: content-addressed, in the form in which it is run."""
+
+    digest: str
+    """sha256 (hex) of the bytes that runtimes load."""
+    size: int
+    source_digest: str
+    """sha256 (hex) of the bytes as they came; equal to ``digest`` when run as it is."""
+    refusal: str | None = None
+    """Why modules of this program cannot be moved; None when they can."""
+
+    @property
+    def migratable(self) -> bool:
+        """Whether a running module of it can become data."""
+        return self.refusal is None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSpec:
+    """What was asked for. Never changes during a module's life."""
+
+    uuid: str
+    name: str
+    filename: str
+    filetype: Filetype = Filetype.WASM
+    program: str | None = None
+    """sha256 (hex) that the file must have, if the asker insists."""
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """``NAME=value`` each."""
+    channels: tuple[ChannelSpec, ...] = ()
+    apis: frozenset[str] = frozenset()
+    """A runtime must offer all of these."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """A runtime must carry all of these."""
+    parent: str | None = None
+    """Only this runtime (uuid) will do."""
+    limits: Limits = Limits()
+    on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
+    fileid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Where an answer is owed, and in which dialect."""
+
+    topic: str
+    object_id: str
+    dialect: str = "arts"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A move under way. It belongs to its module's record and ends with it."""
+
+    id: str
+    source: str
+    target: str
+    phase: MigrationPhase
+    digest: str | None = None
+    """sha256 of the snapshot, as the source announced it; the target must confirm the same."""
+    source_gone: bool = False
+    reply: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module and its condition."""
+
+    spec: ModuleSpec
+    state: ModuleState
+    generation: int = 0
+    """+1 at each placement or move: who acts at a lower one is a ghost."""
+    parent: str | None = None
+    """uuid of the runtime that owns it."""
+    program: Program | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
+    """While pending: each runtime's name with why it will not do."""
+    detail: str | None = None
+    """How it ended, or what it waits for, in words."""
+    exit_code: int | None = None
+    migration: Migration | None = None
+    request: str | None = None
+    """object_id of the create: asking again with the same one is a repetition."""
+    reply: ReplyTo | None = None
+    """An answer still owed to whoever asked for the present transition."""
+    created_at: float = 0.0
+    attempts: tuple[str, ...] = ()
+    """Runtimes that failed to start this generation."""
+
+    @property
+    def uuid(self) -> str:
+        """The module's identity."""
+        return self.spec.uuid
+
+    @property
+    def name(self) -> str:
+        """The module's name for people; not necessarily unique."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a runtime's machine is, from its last keepalive."""
+
+    cpu_percent: float = 0.0
+    memory_percent: float = 0.0
+    memory_available_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A place where modules run."""
+
+    uuid: str
+    name: str
+    state: RuntimeState = RuntimeState.ONLINE
+    max_nmodules: int = 3
+    apis: frozenset[str] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+    filetypes: frozenset[Filetype] = frozenset(Filetype)
+    instance: str = ""
+    """Random id of the process: tells a reconnect from a restart. Empty in old dialects."""
+    features: frozenset[str] = frozenset()
+    """Native abilities: ``events`` (reports what becomes of a command), ``programs`` (fetches by
+    digest), ``snapshot`` (can send and take modules)."""
+    engine: str = ""
+    lease_seconds: float = 0.0
+    """Silence longer than this is suspicious; 0 for runtimes that never promised keepalives."""
+    load: Load | None = field(default=None, compare=False)
+    created_at: float = 0.0
+    dialect: str = "arts"
+
+    @property
+    def reports(self) -> bool:
+        """Whether it tells what becomes of its modules; older runtimes never do."""
+        return "events" in self.features
