@@ -1,0 +1,2 @@
+/* exit-code: ends at once with exit code 3. */
+int main(void) { return 3; }
