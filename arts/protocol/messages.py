@@ -1,0 +1,345 @@
+"""Every message of the native dialect, as a frozen model. Knows no JSON and no topic.
+
+The native dialect is a superset of ARTS': the same envelope, more optional fields. The envelope
+(``object_id``, ``action``, ``type``, ``data``) belongs to the codec; here a message is its
+``object_id`` and the fields of ``data``. Unknown fields are ignored, as all known peers do; what
+real clients send instead of the documented form is accepted by the validators of ``lenient``.
+
+Three groups: *requests* come to the supervisor, *commands* go to a runtime, *reports* come back
+from it in the past tense. Commands and reports carry (module uuid, generation): same generation
+is idempotent, a lower one is a ghost.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from arts.model import (
+    ChannelSpec,
+    Filetype,
+    Limits,
+    Load,
+    ModuleSpec,
+    OnRuntimeLost,
+    Program,
+    ReplyTo,
+)
+from arts.protocol import lenient
+
+
+class Message(BaseModel):
+    """One message. ``object_id`` correlates; it is echoed in the answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    object_id: str = Field(default="", exclude=True)
+
+
+# ---------------------------------------------------------------------------- requests
+
+
+class Request(Message):
+    """Something asked of the supervisor. ``reply`` says where the one answer goes."""
+
+    reply: ReplyTo | None = Field(default=None, exclude=True)
+
+
+class HeldModule(BaseModel):
+    """A module that a runtime still holds when it (re-)announces itself."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    uuid: lenient.Identifier
+    generation: int = 0
+    migration: str | None = None
+    """Set while the copy is one end of a move and does not run."""
+    state: Literal["running", "frozen", "restored"] = "running"
+
+
+class RegisterRuntime(Request):
+    """A runtime announces itself: at start, after every reconnect, and until it hears "ok"."""
+
+    action: ClassVar = "create"
+    uuid: lenient.Identifier
+    name: str = "aruntime"
+    max_nmodules: int = 3
+    apis: lenient.Apis = lenient.DEFAULT_APIS
+    labels: dict[str, str] = {}
+    filetypes: frozenset[Filetype] = frozenset(Filetype)
+    instance: str = ""
+    features: frozenset[str] = frozenset()
+    engine: str = ""
+    ka_interval_sec: float = 0.0
+    """How often it promises a keepalive; 0 promises nothing."""
+    modules: tuple[HeldModule, ...] = ()
+
+
+class RemoveRuntime(Request):
+    """A runtime takes leave (``shutdown``), or its broker says so for it (``last_will``).
+
+    Old runtimes give no reason: their farewell and their last will look the same.
+    """
+
+    action: ClassVar = "delete"
+    uuid: lenient.Identifier
+    instance: str = ""
+    reason: Literal["shutdown", "last_will"] | None = None
+
+
+class ModuleStats(BaseModel):
+    """What one module uses, in a keepalive."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    uuid: lenient.Identifier
+    generation: int = 0
+    cpu_usage_percent: float = 0.0
+    cpu_seconds: float = 0.0
+    mem_usage: int = 0
+    """Bytes of linear memory."""
+    messages_in: int = 0
+    messages_out: int = 0
+    idle_seconds: float = 0.0
+
+
+class Keepalive(Message):
+    """A sign of life, with how busy the machine and each module is."""
+
+    action: ClassVar = "update"
+    uuid: lenient.Identifier
+    instance: str = ""
+    load: Load | None = None
+    children: tuple[ModuleStats, ...] = ()
+
+
+class CreateModule(Request):
+    """Start a module. Without ``parent`` the realm chooses the runtime."""
+
+    action: ClassVar = "create"
+    uuid: lenient.Identifier
+    name: str = "amodule"
+    parent: lenient.Reference = None
+    strict_parent: bool = True
+    """An unknown parent is an error; old clients expect to be scheduled elsewhere."""
+    filename: str = Field(default="afile.wasm", validation_alias=AliasChoices("filename", "file"))
+    fileid: str | None = None
+    filetype: lenient.FiletypeName = Filetype.WASM
+    apis: lenient.Apis = ()
+    args: lenient.Words = ()
+    env: lenient.Words = ()
+    channels: lenient.Channels = ()
+    program: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    labels: dict[str, str] = {}
+    limits: Limits = Limits()
+    on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
+    at: float = Field(default=0.0, exclude=True)
+    """Wall time of arrival."""
+
+    def spec(self, parent: str | None) -> ModuleSpec:
+        """The module that is asked for, pinned to the runtime ``parent`` (uuid) if given."""
+        return ModuleSpec(
+            uuid=self.uuid,
+            name=self.name,
+            filename=self.filename,
+            filetype=self.filetype,
+            program=self.program,
+            args=self.args,
+            env=self.env,
+            channels=self.channels,
+            apis=frozenset(self.apis),
+            labels=tuple(sorted(self.labels.items())),
+            parent=parent,
+            limits=self.limits,
+            on_runtime_lost=self.on_runtime_lost,
+            fileid=self.fileid,
+        )
+
+
+class DeleteModule(Request):
+    """Stop a module and forget it. ``uuid`` may be its name where that is unique."""
+
+    action: ClassVar = "delete"
+    uuid: str
+    force: bool = False
+    """Do not wait for the module to react to its TERM signal."""
+
+
+class MoveModule(Request):
+    """Move a running module; without ``target`` the realm chooses (``update`` of ``parent``)."""
+
+    action: ClassVar = "update"
+    uuid: str
+    target: str | None = None
+
+
+class Query(Request):
+    """A question about the realm; changes nothing."""
+
+    action: ClassVar = "get"
+    what: Literal["realm", "runtime", "module", "why"]
+    key: str = ""
+    """uuid, unique prefix of one, or name."""
+
+
+# ---------------------------------------------------------------------------- commands
+
+
+class Command(Message):
+    """Something a runtime must do. It answers with a report, or repeats it if already done."""
+
+    uuid: str
+    generation: int
+
+
+class StartModule(Command):
+    """Load the program and run the module. Reports: ``started``, ``failed``."""
+
+    action: ClassVar = "create"
+    name: str
+    filename: str
+    filetype: Filetype
+    fileid: str | None = None
+    program: Program | None = None
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    channels: tuple[ChannelSpec, ...] = ()
+    apis: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    parent: str
+
+
+class StopModule(Command):
+    """End the module, or forget a stale copy: anything at ``generation`` or below goes.
+
+    Reports: ``stopped``, also when there was nothing to stop.
+    """
+
+    action: ClassVar = "delete"
+    force: bool = False
+    forget_session: bool = True
+    """Purge the module's MQTT session: false when the module lives on elsewhere."""
+
+
+class MigrationCommand(Command):
+    """One step of a move; ``generation`` is the one *after* the move."""
+
+    migration: str
+
+
+class PrepareModule(MigrationCommand):
+    """To the target: load the program, make room, listen for the snapshot.
+
+    Reports: ``ready``, ``refused``.
+    """
+
+    action: ClassVar = "prepare"
+    module: StartModule
+    """What the module is, as its own start command would say it."""
+    source: str
+
+
+class FreezeModule(MigrationCommand):
+    """To the source: pause, drain the channels, send the snapshot.
+
+    Reports: ``frozen`` (with digest and size), ``refused`` (and the module runs on).
+    """
+
+    action: ClassVar = "freeze"
+    target: str
+
+
+class ResumeModule(MigrationCommand):
+    """To the new owner: take the channels over and run. Reports: ``resumed``."""
+
+    action: ClassVar = "resume"
+
+
+class ReleaseModule(MigrationCommand):
+    """To the source, after the commit: let go of the channels, keep the frozen copy until told to
+    forget it. Reports: ``released``."""
+
+    action: ClassVar = "release"
+
+
+class AbortMigration(MigrationCommand):
+    """Call the move off: the source runs on, the target forgets. Reports: ``aborted``."""
+
+    action: ClassVar = "abort"
+
+
+# ---------------------------------------------------------------------------- reports
+
+
+ReportKind = Literal[
+    "started",
+    "failed",
+    "exited",
+    "stopped",
+    "ready",
+    "refused",
+    "frozen",
+    "restored",
+    "resumed",
+    "released",
+    "aborted",
+]
+
+
+class Report(Message):
+    """What became of a module or a command, told by its runtime on ``events/{runtime}``."""
+
+    kind: ReportKind
+    runtime: str
+    instance: str = ""
+    uuid: str
+    generation: int
+    migration: str | None = None
+    code: str | None = None
+    """Error code (``arts.errors``) of a failure or refusal."""
+    detail: str | None = None
+    exit_code: int | None = None
+    digest: str | None = None
+    size: int | None = None
+    """Bytes of the encoded snapshot (``frozen``)."""
+    at: float = 0.0
+    """Wall time of the event on the runtime: when it paused, when it resumed."""
+
+
+# ---------------------------------------------------------------------------- answers and notices
+
+
+class Response(BaseModel):
+    """The one answer to a request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ok: bool
+    details: dict[str, Any] | str
+    """An object when ``ok``; a sentence when not."""
+    code: str | None = None
+    """Error code when not ``ok``."""
+
+
+class SupervisorNotice(BaseModel):
+    """Retained: who supervises the realm, and how programs can be had."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    instance: str
+    http_url: str | None = None
+    version: str = ""
+    online: bool = True
+
+
+AnyRequest = (
+    RegisterRuntime | RemoveRuntime | Keepalive | CreateModule | DeleteModule | MoveModule | Query
+)
+AnyCommand = (
+    StartModule
+    | StopModule
+    | PrepareModule
+    | FreezeModule
+    | ResumeModule
+    | ReleaseModule
+    | AbortMigration
+)

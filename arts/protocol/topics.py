@@ -1,0 +1,102 @@
+"""Every topic ARTS uses, built and taken apart in one place. Knows no payload and no MQTT.
+
+All topics live under ``{realm}/proc``, as in the original ARTS; what is new there is listed in
+docs/reference/topics.md.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}")
+
+
+def is_safe_id(text: str) -> bool:
+    """Whether an identifier from outside may become a level of a topic."""
+    return _SAFE_ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one realm, e.g. ``Topics("realm")``."""
+
+    realm: str
+
+    @cached_property
+    def proc(self) -> str:
+        """Root of everything here."""
+        return f"{self.realm}/proc"
+
+    @cached_property
+    def registry(self) -> str:
+        """Runtimes register and take leave here; answers come back on the same topic."""
+        return f"{self.proc}/reg"
+
+    @cached_property
+    def control(self) -> str:
+        """Requests about modules; answers to clients that name no ``reply_to`` too."""
+        return f"{self.proc}/control"
+
+    def control_of(self, runtime: str) -> str:
+        """Commands for one runtime."""
+        return f"{self.control}/{runtime}"
+
+    @cached_property
+    def keepalive(self) -> str:
+        """Keepalives of old runtimes; native ones use ``keepalive_of``."""
+        return f"{self.proc}/keepalive"
+
+    def keepalive_of(self, runtime: str) -> str:
+        """Keepalives of one runtime."""
+        return f"{self.keepalive}/{runtime}"
+
+    def events_of(self, runtime: str) -> str:
+        """What one runtime reports about its modules. ``+`` for all."""
+        return f"{self.proc}/events/{runtime}"
+
+    def reply(self, client: str) -> str:
+        """Answers for one client."""
+        return f"{self.proc}/reply/{client}"
+
+    @cached_property
+    def journal(self) -> str:
+        """What happens in the realm, as it happens, for people."""
+        return f"{self.proc}/log/realm"
+
+    @cached_property
+    def supervisor_state(self) -> str:
+        """Retained: which supervisor process is in charge. A new one makes runtimes re-announce."""
+        return f"{self.proc}/state/supervisor"
+
+    def runtime_state(self, runtime: str) -> str:
+        """Retained read model of one runtime; empty when it is gone."""
+        return f"{self.proc}/state/runtime/{runtime}"
+
+    def module_state(self, module: str) -> str:
+        """Retained read model of one module; empty when it is gone."""
+        return f"{self.proc}/state/module/{module}"
+
+    def stdio(self, stream: str, module: str) -> str:
+        """Lines of ``stdin``, ``stdout`` or ``stderr`` of one module, raw text."""
+        return f"{self.proc}/debug/{stream}/{module}"
+
+    def snapshot_data(self, migration: str) -> str:
+        """Chunks from source to target."""
+        return f"{self.proc}/snapshot/{migration}/data"
+
+    def snapshot_credit(self, migration: str) -> str:
+        """Credits and re-requests from target to source."""
+        return f"{self.proc}/snapshot/{migration}/credit"
+
+    def program_request(self, digest: str) -> str:
+        """Asks the supervisor for a program where HTTP cannot be used."""
+        return f"{self.proc}/programs/{digest}/get"
+
+    def program_data(self, digest: str, runtime: str) -> str:
+        """The chunks of a program for one runtime."""
+        return f"{self.proc}/programs/{digest}/data/{runtime}"
+
+    def last_level(self, topic: str, prefix: str) -> str | None:
+        """The one level of ``topic`` below ``prefix``, e.g. the runtime of an events topic."""
+        head, _, tail = topic.rpartition("/")
+        return tail if head == prefix and tail else None
