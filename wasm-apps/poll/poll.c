@@ -45,6 +45,7 @@ int main(int argc, char **argv) {
             continue;
         }
         ssize_t length = read(STDIN_FILENO, input + held, sizeof input - held);
+        if (length == 0 && held > 0) printf("line: %.*s\n", (int)held, input);
         if (length <= 0) return length < 0;
         held += (size_t)length;
         if (!take_lines()) return 0;
