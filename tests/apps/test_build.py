@@ -50,6 +50,14 @@ def test_programs_need_nothing_but_wasi(builder: ModuleType, engine: wasmtime.En
         assert needed == {"wasi_snapshot_preview1"}, name
 
 
+def test_every_program_is_in_the_readmes(builder: ModuleType) -> None:
+    overview = (APPS / "README.md").read_text()
+    for name in builder.sources():
+        folder, _, program = name.rpartition("/")
+        assert f"`{program}`" in overview, name
+        assert program in (APPS / (folder or program) / "README.md").read_text(), name
+
+
 @pytest.mark.usefixtures("toolchain")
 @pytest.mark.timeout(300)  # a cold cache compiles the C library first
 def test_a_rebuilt_program_is_the_committed_one(
