@@ -11,4 +11,4 @@
   (func (export "_start") (local $reference externref)
     (local.set $reference (table.get $kept (i32.const 0)))
     (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
-    (table.set $kept (i32.const 0) (local.get $reference))))
+    (drop (ref.is_null (local.get $reference)))))
