@@ -70,7 +70,9 @@ def test_a_rebuilt_program_is_the_committed_one(
 
 
 def test_text_modules_are_up_to_date(builder: ModuleType) -> None:
-    assert builder.main(["--check", "faulty/startsection", "faulty/externref"]) == 0
+    names = [name for name, source in builder.sources().items() if source.suffix == ".wat"]
+    assert len(names) == 3
+    assert builder.main(["--check", *names]) == 0
 
 
 @pytest.mark.parametrize("content", [None, b"something else"])

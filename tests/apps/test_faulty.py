@@ -71,6 +71,11 @@ def test_externref_runs_where_nothing_has_to_move(run: Callable[..., Run]) -> No
     assert (ended.code, ended.out) == (0, "main\n")
 
 
+def test_tables_calls_what_it_has_put_into_its_table(run: Callable[..., Run]) -> None:
+    ended = run("faulty/tables")
+    assert (ended.code, ended.out) == (0, "old\nnew\n")
+
+
 def test_signals_says_bye_at_term(run: Callable[..., Run]) -> None:
     ended = run("faulty/signals", files={"sys/signals": b"USR1\nTERM\nUSR2\n"})
     assert (ended.code, ended.out) == (0, "signal: USR1\nbye\n")
