@@ -79,9 +79,7 @@ class Bus(Protocol):
         """Stop listening."""
         ...
 
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
-    ) -> None:
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Send, or keep for the next connection. QoS 1 is repeated until acknowledged.
 
         Raises ``BusError`` when the outbox is full: the caller decides what to drop.
