@@ -7,3 +7,33 @@
 
 The contract with the host is in ``abi``.
 """
+
+from arts.migratable.continuation import Continuations
+from arts.migratable.description import (
+    PIPELINE_VERSION,
+    Description,
+    MutableGlobal,
+    ResumePoint,
+    describe,
+)
+from arts.migratable.errors import CorruptFrames, NotWasm, Refused
+from arts.migratable.frames import link_frames, walk_frames
+from arts.migratable.options import Options, Poll
+from arts.migratable.prepare import prepare
+
+__all__ = [
+    "PIPELINE_VERSION",
+    "Continuations",
+    "CorruptFrames",
+    "Description",
+    "MutableGlobal",
+    "NotWasm",
+    "Options",
+    "Poll",
+    "Refused",
+    "ResumePoint",
+    "describe",
+    "link_frames",
+    "prepare",
+    "walk_frames",
+]

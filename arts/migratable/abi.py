@@ -24,6 +24,9 @@ export                 meaning
 ``arts.table.N``       table N.
 ``arts.tag.N``         exception tag N.
 ``arts.function.N``    function N, those that continuations may call.
+``arts.init.S.M``      function (i32 to, i32 from, i32 size): memory.init of segment S in memory M,
+                       where continuations need it: segments cannot be shared between modules.
+``arts.drop.S``        function (): data.drop of segment S, likewise.
 =====================  ======================================================================
 
 A frame: the saved locals, then ``u32 resume id``, then ``u32 function id``; its size is fixed per
@@ -53,6 +56,8 @@ GLOBAL_PREFIX: Final = "arts.global."
 TABLE_PREFIX: Final = "arts.table."
 TAG_PREFIX: Final = "arts.tag."
 FUNCTION_PREFIX: Final = "arts.function."
+INIT_PREFIX: Final = "arts.init."
+DROP_PREFIX: Final = "arts.drop."
 CONTINUATION_PREFIX: Final = "c"
 PROGRAM_IMPORT: Final = "arts"
 """The import module under which a continuation finds its program."""

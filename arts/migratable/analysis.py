@@ -1,0 +1,225 @@
+"""Which functions may have to write themselves down: the call graph of a module and its closure.
+
+Knows calls, loops and recursion. Does not know operand stacks, locals or generated code.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from arts.migratable import opcodes
+from arts.migratable.binary import u32
+from arts.migratable.errors import NotWasm, Refused
+from arts.migratable.module import FUNCTION_KIND, TABLE_KIND, Export, Import, Module
+from arts.migratable.options import Options, Poll
+
+TABLE_ADVICE: Final = "fill tables with element segments, before the program starts"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What may unwind. Function and type numbers count in the original module's index spaces.
+
+    ``functions``: defined functions that may unwind, in order; a position here is the *function
+    id* of frames. ``recursive``: those among them that are polled at entry. ``types``: types whose
+    indirect calls may unwind. ``blocking``: imports that may park their caller.
+    """
+
+    functions: tuple[int, ...]
+    recursive: frozenset[int]
+    types: frozenset[int]
+    blocking: frozenset[int]
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """All functions whose direct calls may unwind."""
+        return self.blocking.union(self.functions)
+
+
+def blocking_imports(module: Module, options: Options) -> frozenset[int]:
+    """The imported functions that may park their caller."""
+    return frozenset(
+        entry.index
+        for entry in module.imported_functions
+        if (entry.module, entry.name) in options.blocking
+    )
+
+
+def analyse(module: Module, options: Options) -> Analysis:
+    """Find what may unwind. Raises Refused for calls that no continuation can repeat."""
+    return _CallGraph(module, options).closure()
+
+
+class _CallGraph:
+    """Nodes are functions by index, then one for every distinct type: "called through a table"."""
+
+    def __init__(self, module: Module, options: Options) -> None:
+        self.module = module
+        self.polled = options.poll is not Poll.NONE
+        self.blocking = blocking_imports(module, options)
+        distinct = {kind: number for number, kind in reversed(list(enumerate(module.types)))}
+        size = len(module.functions)
+        self.type_nodes = [size + distinct[kind] for kind in module.types]
+        self.calls: list[set[int]] = [set() for _ in range(size + len(module.types))]
+        self.looping: set[int] = set()
+        self.addressed = set(module.referenced)
+
+    def closure(self) -> Analysis:
+        """Scan all code and propagate."""
+        first = len(self.module.imported_functions)
+        for function, body in enumerate(self.module.bodies, first):
+            with self.module.blamed_on(function):
+                _, start, _ = self.module.locals_of(function)
+                self._scan(function, start, body.end)
+        self._connect_tables()
+        recursive = nodes_on_cycles(self.calls) if self.polled else frozenset()
+        unwinding = callers_of(self.calls, {*self.looping, *recursive, *self.blocking})
+        functions = range(first, len(self.module.functions))
+        return Analysis(
+            functions=tuple(function for function in functions if function in unwinding),
+            recursive=frozenset(recursive.intersection(functions)),
+            types=frozenset(
+                number for number, node in enumerate(self.type_nodes) if node in unwinding
+            ),
+            blocking=self.blocking,
+        )
+
+    def _scan(self, function: int, start: int, end: int) -> None:
+        data = self.module.data
+        calls = self.calls[function]
+        for at in opcodes.stops(opcodes.BETWEEN_CALLS, data, start, end):
+            opcode = data[at]
+            if opcode == opcodes.CALL:
+                calls.add(self._existing(u32(data, at + 1)[0]))
+            elif opcode == opcodes.CALL_INDIRECT:
+                calls.add(self.type_nodes[u32(data, at + 1)[0]])
+            elif opcode == opcodes.LOOP:
+                if self.polled:
+                    self.looping.add(function)
+            elif opcode == opcodes.REF_FUNC:
+                self.addressed.add(u32(data, at + 1)[0])
+            else:
+                _refuse(data, at)
+
+    def _existing(self, function: int) -> int:
+        """The function; the space of nodes is longer than that of functions."""
+        if function >= len(self.module.functions):
+            raise NotWasm(f"function {function} does not exist")
+        return function
+
+    def _connect_tables(self) -> None:
+        """An indirect call may reach whatever of its type has its address taken.
+
+        A table that others see may also be given whatever the program exports.
+        """
+        entities: list[Import | Export] = [*self.module.imports, *self.module.exports]
+        if any(entity.kind == TABLE_KIND for entity in entities):
+            self.addressed.update(
+                entry.index for entry in self.module.exports if entry.kind == FUNCTION_KIND
+            )
+        for function in self.addressed:
+            if self._existing(function) in self.blocking:
+                raise Refused(
+                    "the address of a blocking import is taken",
+                    function=self.module.imported_functions[function].name,
+                    advice="wrap the import in a function of the program",
+                )
+            self.calls[self.type_nodes[self.module.functions[function]]].add(function)
+
+
+def _refuse(data: bytes, at: int) -> None:
+    """Refuse the instruction at which the scan stopped, unless it merely looked odd."""
+    opcode = data[at]
+    if opcode in (opcodes.RETURN_CALL, opcodes.RETURN_CALL_INDIRECT):
+        raise Refused("tail calls", advice="compile without -mtail-call")
+    if opcode == opcodes.TABLE_SET:
+        raise Refused("table.set: tables that change while running", advice=TABLE_ADVICE)
+    if opcode == opcodes.BULK:
+        name = opcodes.TABLE_MUTATIONS.get(u32(data, at + 1)[0])
+        if name:
+            raise Refused(f"{name}: tables that change while running", advice=TABLE_ADVICE)
+
+
+def polled_loops(module: Module, function: int, analysis: Analysis) -> frozenset[int]:
+    """Positions of the loops to poll when nests without calls are polled only outermost."""
+    data = module.data
+    _, start, end = module.locals_of(function)
+    open_blocks: list[int | None] = []
+    outer: dict[int, int | None] = {}
+    calling: set[int | None] = {None}
+    unwinding = {opcodes.CALL: analysis.members, opcodes.CALL_INDIRECT: analysis.types}
+    for at in opcodes.stops(opcodes.BETWEEN_BLOCKS, data, start, end):
+        opcode = data[at]
+        if opcode == opcodes.LOOP:
+            outer[at] = next((block for block in reversed(open_blocks) if block), None)
+            open_blocks.append(at)
+        elif opcode in (opcodes.BLOCK, opcodes.IF, opcodes.TRY_TABLE):
+            open_blocks.append(None)
+        elif opcode == opcodes.END:
+            del open_blocks[-1:]
+        elif opcode in unwinding and u32(data, at + 1)[0] in unwinding[opcode]:
+            calling.update(open_blocks)
+    return frozenset(loop for loop, around in outer.items() if loop in calling or around in calling)
+
+
+def callers_of(calls: Sequence[Iterable[int]], seeds: Iterable[int]) -> frozenset[int]:
+    """The seeds and everything that calls them, directly or not."""
+    callers: list[list[int]] = [[] for _ in calls]
+    for caller, callees in enumerate(calls):
+        for callee in callees:
+            callers[callee].append(caller)
+    found = set(seeds)
+    pending = list(found)
+    while pending:
+        new = [caller for caller in callers[pending.pop()] if caller not in found]
+        found.update(new)
+        pending += new
+    return frozenset(found)
+
+
+def nodes_on_cycles(edges: Sequence[set[int]]) -> frozenset[int]:
+    """Nodes that can reach themselves: Tarjan's strongly connected components, without recursion.
+
+    Depth of call graphs is the program's choice, so the stack must be ours, not Python's.
+    """
+    order: dict[int, int] = {}
+    lowest: dict[int, int] = {}
+    open_nodes: list[int] = []
+    opened_at: dict[int, int] = {}
+    path: list[tuple[int, Iterator[int]]] = []
+    found: set[int] = set()
+
+    def enter(node: int) -> None:
+        order[node] = lowest[node] = len(order)
+        opened_at[node] = len(open_nodes)
+        open_nodes.append(node)
+        path.append((node, iter(edges[node])))
+
+    def leave(node: int) -> None:
+        if path:
+            caller = path[-1][0]
+            lowest[caller] = min(lowest[caller], lowest[node])
+        if lowest[node] == order[node]:
+            component = open_nodes[opened_at[node] :]
+            del open_nodes[opened_at[node] :]
+            for member in component:
+                del opened_at[member]
+            if len(component) > 1 or node in edges[node]:
+                found.update(component)
+
+    for root in range(len(edges)):
+        if root not in order:
+            enter(root)
+        while path:
+            node, remaining = path[-1]
+            for callee in remaining:
+                if callee not in order:
+                    enter(callee)
+                    break
+                if callee in opened_at:
+                    lowest[node] = min(lowest[node], order[callee])
+            else:
+                path.pop()
+                leave(node)
+    return frozenset(found)

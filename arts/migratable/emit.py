@@ -1,0 +1,272 @@
+"""Items to bytes: the original code, plus the cold paths that write an activation down.
+
+Knows how a frame is written, how a poll looks, and where the machinery of ``abi`` lies in the
+index spaces. Does not know which items it is given, nor what the finished module looks like.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from arts.migratable import abi, opcodes
+from arts.migratable.binary import signed, sized, unsigned, vector
+from arts.migratable.code import (
+    Block,
+    Branch,
+    Close,
+    Code,
+    Else,
+    Indexed,
+    Leave,
+    Open,
+    Point,
+    PointKind,
+    Raw,
+    local_get,
+    pop_all,
+    push_all,
+)
+from arts.migratable.errors import Refused
+from arts.migratable.module import FunctionType, Module
+from arts.migratable.opcodes import F32, F64, I32, I64, V128
+from arts.migratable.options import Poll
+
+LOADS: Final = {
+    I32: (b"\x28", 2),
+    I64: (b"\x29", 3),
+    F32: (b"\x2a", 2),
+    F64: (b"\x2b", 3),
+    V128: (b"\xfd\x00", 4),
+}
+STORES: Final = {
+    I32: (b"\x36", 2),
+    I64: (b"\x37", 3),
+    F32: (b"\x38", 2),
+    F64: (b"\x39", 3),
+    V128: (b"\xfd\x0b", 4),
+}
+ATOMIC_LOAD: Final = (b"\xfe\x10", 2)
+ZEROS: Final = {
+    I32: b"\x41\0",
+    I64: b"\x42\0",
+    F32: b"\x43" + bytes(4),
+    F64: b"\x44" + bytes(8),
+    V128: b"\xfd\x0c" + bytes(16),
+    opcodes.FUNCREF: b"\xd0\x70",
+    opcodes.EXTERNREF: b"\xd0\x6f",
+    opcodes.EXNREF: b"\xd0\x69",
+}
+RETURN, END = b"\x0f", b"\x0b"
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """Where the additions lie: behind everything the module has itself, in each index space."""
+
+    poll: Poll
+    state: int
+    sp: int
+    countdown: int
+    frames: int
+    slots: int
+
+    @classmethod
+    def behind(cls, module: Module, poll: Poll) -> "Machinery":
+        """The places that a module leaves free."""
+        count = len(module.globals)
+        return cls(poll, count, count + 1, count + 2, len(module.memories), len(module.tables))
+
+
+class Types:
+    """The types of a module, and those that generated code adds."""
+
+    def __init__(self, own: Sequence[FunctionType]) -> None:
+        self.all = list(own)
+        self._numbers = {kind: number for number, kind in reversed(list(enumerate(own)))}
+
+    def number(self, kind: FunctionType) -> int:
+        """Index of a type, new if need be."""
+        if kind not in self._numbers:
+            self._numbers[kind] = len(self.all)
+            self.all.append(kind)
+        return self._numbers[kind]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Layout of a function's frame: (local, type, byte offset) of all it ever saves."""
+
+    fields: tuple[tuple[int, int, int], ...]
+    size: int
+    """Of the fields, without the trailer."""
+
+
+def frame_of(code: Code) -> Frame:
+    """One layout for all points of a function. Raises Refused if a reference is live at one."""
+    saved = 0
+    for point in code.points:
+        saved |= point.live
+    fields, offset = [], 0
+    for local, kind in enumerate(code.locals):
+        if saved >> local & 1:
+            if kind in opcodes.REFERENCE_TYPES:
+                raise Refused(
+                    f"a value of type {opcodes.TYPE_NAMES[kind]} is needed after a safepoint",
+                    advice="keep references in tables, and only their numbers in variables",
+                )
+            fields.append((local, kind, offset))
+            offset += opcodes.SIZES[kind]
+    return Frame(tuple(fields), offset)
+
+
+class Emitter:
+    """Writes items of one function; the indices of functions and segments pass through a map."""
+
+    def __init__(
+        self,
+        code: Code,
+        function_id: int,
+        frame: Frame,
+        machinery: Machinery,
+        types: Types,
+        indexed: Callable[[Indexed], bytes],
+    ) -> None:
+        self.code = code
+        self.function_id = function_id
+        self.frame = frame
+        self.machinery = machinery
+        self.types = types
+        self.indexed = indexed
+        self.out = bytearray()
+        self.depth = 0
+        self.labels = {code.root: 0}
+        self.push_sp = b"\x23" + unsigned(machinery.sp)
+        self.pop_sp = b"\x24" + unsigned(machinery.sp)
+
+    def function(self, declared: int) -> bytes:
+        """The finished body, with its size; locals before number ``declared`` are parameters."""
+        runs = [
+            unsigned(len(list(run))) + bytes([kind])
+            for kind, run in groupby(self.code.locals[declared:])
+        ]
+        return sized(vector(runs) + self.out + END)
+
+    def emit(self, first: int, last: int) -> None:
+        """Write items ``first`` up to but not including ``last``."""
+        out = self.out
+        for item in self.code.items[first:last]:
+            if isinstance(item, Raw | Leave):
+                out += item.code
+            elif isinstance(item, Branch):
+                out += self.branch(item)
+            elif isinstance(item, Point):
+                self.point(item)
+            elif isinstance(item, Open):
+                self.open(item.block, item.block.opcode)
+                out += push_all(item.block.arguments)
+            elif isinstance(item, Else):
+                out.append(opcodes.ELSE)
+                out += push_all(item.block.arguments)
+            elif isinstance(item, Close):
+                self.close()
+            else:
+                out += self.indexed(item)
+
+    # -- structure ----------------------------------------------------------------------------
+
+    def open(self, block: Block, opcode: int) -> None:
+        """Begin a block, possibly as another kind of block."""
+        self.out.append(opcode)
+        self.out += self.block_type(block)
+        if block.opcode == opcodes.TRY_TABLE:
+            clauses = [clause.clause + self.label(clause.target) for clause in block.catches]
+            self.out += vector(clauses)
+        self.depth += 1
+        self.labels[block] = self.depth
+
+    def close(self) -> None:
+        """End the innermost block."""
+        self.out += END
+        self.depth -= 1
+
+    def block_type(self, block: Block) -> bytes:
+        """The type, without the parameters that locals carry."""
+        if not block.arguments:
+            return block.encoded_type
+        if len(block.results) < 2:
+            return block.results or bytes([opcodes.EMPTY_BLOCK])
+        return signed(self.types.number(FunctionType(b"", block.results)))
+
+    def label(self, block: Block) -> bytes:
+        """The depth of a block's label, seen from here."""
+        return unsigned(self.depth - self.labels[block])
+
+    def branch(self, branch: Branch) -> bytes:
+        """A branch as it must read here."""
+        count = b""
+        if branch.opcode == opcodes.BR_TABLE:
+            count = unsigned(len(branch.targets) - 1)
+        return bytes([branch.opcode]) + count + b"".join(map(self.label, branch.targets))
+
+    # -- points -------------------------------------------------------------------------------
+
+    def point(self, point: Point) -> None:
+        """A point in code that runs forward through it."""
+        if point.kind is PointKind.POLL:
+            self.poll(point)
+        else:
+            self.out += push_all(point.arguments) + self.call(point)
+            self.returned(point)
+
+    def call(self, point: Point) -> bytes:
+        """The call itself."""
+        if point.function is None:
+            return point.code
+        return self.indexed(Indexed(opcodes.CALL, point.function))
+
+    def returned(self, point: Point) -> None:
+        """What follows a call: leave if it did not really return, else restore the operands."""
+        if point.below:
+            self.out += pop_all(point.results)
+        self.out += b"\x23" + unsigned(self.machinery.state) + b"\x04\x40"
+        self.write_frame(point)
+        self.out += END
+        if point.below:
+            self.out += push_all(point.below) + push_all(point.results)
+
+    def poll(self, point: Point) -> None:
+        """Ask whether to pause; if so, begin to unwind."""
+        machinery = self.machinery
+        if machinery.poll is Poll.FLAG:
+            flag = self.access(ATOMIC_LOAD, abi.FLAG_ADDRESS)
+            self.out += b"\x41\0" + flag
+        else:
+            counter = unsigned(machinery.countdown)
+            self.out += b"\x23" + counter + b"\x41\x01\x6b\x24" + counter
+            self.out += b"\x23" + counter + b"\x45"
+        self.out += b"\x04\x40\x41\x01\x24" + unsigned(machinery.state)
+        self.write_frame(point)
+        self.out += END
+
+    def access(self, instruction: tuple[bytes, int], offset: int) -> bytes:
+        """A load or store in the memory of frames."""
+        opcode, alignment = instruction
+        memory = self.machinery.frames
+        if memory:
+            return opcode + bytes([alignment | 0x40]) + unsigned(memory) + unsigned(offset)
+        return opcode + bytes([alignment]) + unsigned(offset)
+
+    def write_frame(self, point: Point) -> None:
+        """Save what is live, push the frame, and return whatever: the caller will not look."""
+        out = self.out
+        for local, kind, offset in self.frame.fields:
+            if point.live >> local & 1:
+                out += self.push_sp + local_get(local) + self.access(STORES[kind], offset)
+        trailer = signed(self.function_id << 32 | point.resume)
+        out += self.push_sp + b"\x42" + trailer + self.access(STORES[I64], self.frame.size)
+        out += self.push_sp + b"\x41" + signed(self.frame.size + abi.TRAILER_SIZE) + b"\x6a"
+        out += self.pop_sp
+        for kind in self.code.results:
+            out += ZEROS[kind]
+        out += RETURN
