@@ -166,8 +166,15 @@ class Migration:
     target: str
     phase: MigrationPhase
     digest: str | None = None
-    """sha256 of the snapshot, as the source announced it; the target must confirm the same."""
-    source_gone: bool = False
+    """sha256 of the snapshot as the source announced it..."""
+    restored: str | None = None
+    """...and as the target rebuilt it: the move is committed only when both are the same."""
+    size: int = 0
+    """Bytes of the encoded snapshot."""
+    frozen_at: float = 0.0
+    """Wall time at which the source stopped the module."""
+    fell_back: bool = False
+    """The target failed behind the commit point; the source's frozen copy goes on instead."""
     reply: ReplyTo | None = None
 
 

@@ -1,0 +1,44 @@
+"""The commands and answers that several parts of the realm make alike. PURE."""
+
+from uuid import NAMESPACE_OID, uuid5
+
+from arts.errors import ArtsError
+from arts.model import Module
+from arts.protocol.messages import Response, StartModule
+from arts.realm.deadlines import DeadlineKey
+
+
+def phase(module: str) -> DeadlineKey:
+    """The deadline of whatever a module is going through."""
+    return DeadlineKey("phase", module)
+
+
+def command_id(module: Module, action: str) -> str:
+    """The id of a command: the same command, sent again, has the same id."""
+    return str(uuid5(NAMESPACE_OID, f"{module.uuid}/{module.generation}/{action}"))
+
+
+def refusal(error: ArtsError) -> Response:
+    """The answer that says no."""
+    return Response(ok=False, details=str(error), code=error.code)
+
+
+def start_command(module: Module, runtime: str, generation: int) -> StartModule:
+    """The command that starts a module on a runtime."""
+    spec = module.spec
+    return StartModule(
+        object_id=command_id(module, "create"),
+        uuid=spec.uuid,
+        generation=generation,
+        name=spec.name,
+        filename=spec.filename,
+        filetype=spec.filetype,
+        fileid=spec.fileid,
+        program=module.program,
+        args=spec.args,
+        env=spec.env,
+        channels=spec.channels,
+        apis=tuple(sorted(spec.apis)),
+        limits=spec.limits,
+        parent=runtime,
+    )

@@ -1,0 +1,55 @@
+"""Deadlines by name: set, move, cancel, and ask which is next. PURE; time is an argument."""
+
+import heapq
+from math import inf
+from typing import NamedTuple
+
+
+class DeadlineKey(NamedTuple):
+    """What runs out: ``lease`` and ``suspicion`` of a runtime, ``phase`` of a module."""
+
+    kind: str
+    uuid: str
+
+
+class Deadlines:
+    """A heap whose stale entries are dropped when they surface."""
+
+    def __init__(self) -> None:
+        self._when: dict[DeadlineKey, float] = {}
+        self._heap: list[tuple[float, DeadlineKey]] = []
+
+    def set(self, key: DeadlineKey, when: float) -> None:
+        """Let ``key`` run out at ``when`` and not at any earlier set time; infinity is never."""
+        self._when[key] = when
+        if when != inf:
+            heapq.heappush(self._heap, (when, key))
+
+    def cancel(self, key: DeadlineKey) -> None:
+        """Let it not run out. Harmless if it was not set."""
+        self._when.pop(key, None)
+
+    def get(self, key: DeadlineKey) -> float | None:
+        """When it runs out, if it does."""
+        return self._when.get(key)
+
+    def next(self) -> float | None:
+        """The earliest deadline."""
+        while self._heap and self._when.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> DeadlineKey | None:
+        """Take out the earliest one that is over."""
+        when = self.next()
+        if when is None or when > now:
+            return None
+        _, key = heapq.heappop(self._heap)
+        del self._when[key]
+        return key
+
+    def shift_kind(self, kind: str, earliest: float) -> None:
+        """Give every deadline of one kind time until at least ``earliest``."""
+        for key, when in list(self._when.items()):
+            if key.kind == kind and when < earliest:
+                self.set(key, earliest)

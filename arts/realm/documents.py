@@ -1,0 +1,106 @@
+"""The realm as plain data: what answers, retained read models and the dashboard show. PURE.
+
+The field names are those of the ARTS dialect where it has them, so that its clients can read them.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from arts.model import Module, Runtime
+from arts.realm.state import RealmState
+from arts.scheduling.explain import Explanation
+
+
+def runtime_document(state: RealmState, runtime: Runtime) -> dict[str, Any]:
+    """One runtime."""
+    children = [
+        {"uuid": uuid, "name": state.modules[uuid].name}
+        for uuid in state.taken.get(runtime.uuid, ())
+    ]
+    return {
+        "type": "runtime",
+        "uuid": runtime.uuid,
+        "name": runtime.name,
+        "state": str(runtime.state),
+        "max_nmodules": runtime.max_nmodules,
+        "nmodules": len(children),
+        "apis": sorted(runtime.apis),
+        "labels": dict(runtime.labels),
+        "filetypes": sorted(runtime.filetypes),
+        "engine": runtime.engine,
+        "features": sorted(runtime.features),
+        "instance": runtime.instance,
+        "load": asdict(runtime.load) if runtime.load else None,
+        "children": children,
+        "created_at": runtime.created_at,
+    }
+
+
+def module_document(state: RealmState, module: Module) -> dict[str, Any]:
+    """One module."""
+    spec, move = module.spec, module.migration
+    stats = state.stats.get(module.uuid)
+    return {
+        "type": "module",
+        "uuid": spec.uuid,
+        "name": spec.name,
+        "state": str(module.state),
+        "parent": _named(state, module.parent),
+        "generation": module.generation,
+        "filename": spec.filename,
+        "filetype": str(spec.filetype),
+        "args": list(spec.args),
+        "env": list(spec.env),
+        "channels": [asdict(channel) for channel in spec.channels],
+        "program": asdict(module.program) if module.program else None,
+        "reasons": dict(module.reasons),
+        "detail": module.detail,
+        "exit_code": module.exit_code,
+        "migration": {
+            "id": move.id,
+            "source": _named(state, move.source),
+            "target": _named(state, move.target),
+            "phase": str(move.phase),
+        }
+        if move
+        else None,
+        "stats": stats.model_dump(exclude={"uuid", "generation"}) if stats else None,
+        "created_at": module.created_at,
+    }
+
+
+def realm_document(state: RealmState) -> dict[str, Any]:
+    """The whole realm."""
+    return {
+        "realm": state.settings.name,
+        "runtimes": [runtime_document(state, r) for r in state.runtimes.values()],
+        "modules": [module_document(state, m) for m in state.modules.values()],
+        "counters": dict(sorted(state.counters.items())),
+    }
+
+
+def story_document(state: RealmState, uuid: str) -> list[dict[str, Any]]:
+    """What happened to one thing lately."""
+    return [{"at": at, "what": what} for at, what in state.story(uuid)]
+
+
+def decision_document(module: Module, decision: Explanation | None, policy: str) -> dict[str, Any]:
+    """Why a module is where it is."""
+    return {
+        "module": module.uuid,
+        "name": module.name,
+        "state": str(module.state),
+        "policy": policy,
+        "chosen": decision.chosen if decision else None,
+        "candidates": [
+            {"runtime": o.runtime, "name": o.name, "reason": o.reason, "score": o.rank}
+            for o in (decision.opinions if decision else ())
+        ],
+    }
+
+
+def _named(state: RealmState, uuid: str | None) -> dict[str, Any] | None:
+    if uuid is None:
+        return None
+    runtime = state.runtimes.get(uuid)
+    return {"uuid": uuid, "name": runtime.name if runtime else None}

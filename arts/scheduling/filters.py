@@ -1,0 +1,102 @@
+"""Can it run there? Each filter answers with a reason why not, or None.
+
+PURE. ``PROFILE_FILTERS`` ask only what runtimes of one profile have in common, so that one answer
+holds for a whole pool; ``STATE_FILTERS`` ask about the one runtime. The reasons are what people
+read in ``arts why`` and while a module is pending.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from arts.model import ModuleSpec, RuntimeState
+from arts.scheduling.view import Candidate, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is to be placed."""
+
+    spec: ModuleSpec
+    exclude: frozenset[str] = frozenset()
+    """Runtimes (uuid) that were tried already, or that the module is to leave."""
+    moving: bool = False
+    """It arrives as a snapshot."""
+
+
+ProfileFilter = Callable[[Demand, Profile], str | None]
+StateFilter = Callable[[Demand, Candidate], str | None]
+
+
+def runs_filetype(demand: Demand, profile: Profile) -> str | None:
+    """The kind of program."""
+    filetype = demand.spec.filetype
+    return None if filetype in profile.filetypes else f"does not run {filetype} programs"
+
+
+def offers_apis(demand: Demand, profile: Profile) -> str | None:
+    """The host interfaces the module needs."""
+    missing = demand.spec.apis - profile.apis
+    return f"lacks {', '.join(sorted(missing))}" if missing else None
+
+
+def carries_labels(demand: Demand, profile: Profile) -> str | None:
+    """The labels the module insists on."""
+    missing = [
+        f"{key}={value}" for key, value in demand.spec.labels if (key, value) not in profile.labels
+    ]
+    return f"lacks label {', '.join(missing)}" if missing else None
+
+
+def takes_snapshots(demand: Demand, profile: Profile) -> str | None:
+    """A moving module needs a runtime that can restore it."""
+    if demand.moving and "snapshot" not in profile.features:
+        return "cannot take a running module"
+    return None
+
+
+def is_asked_for(demand: Demand, candidate: Candidate) -> str | None:
+    """A module may insist on one runtime."""
+    if demand.spec.parent in (None, candidate.runtime.uuid):
+        return None
+    return "another runtime was asked for"
+
+
+def is_not_excluded(demand: Demand, candidate: Candidate) -> str | None:
+    """Not where it failed before, nor where it already is."""
+    if candidate.runtime.uuid not in demand.exclude:
+        return None
+    return "the module is there already" if demand.moving else "failed to start it before"
+
+
+def is_online(demand: Demand, candidate: Candidate) -> str | None:
+    """Only runtimes that are certainly there get modules."""
+    state = candidate.runtime.state
+    return None if state is RuntimeState.ONLINE else f"is {state}"
+
+
+def has_room(demand: Demand, candidate: Candidate) -> str | None:
+    """The number of modules it said it takes."""
+    limit = candidate.runtime.max_nmodules
+    return None if candidate.occupied < limit else f"is full ({candidate.occupied} of {limit})"
+
+
+PROFILE_FILTERS: Final[tuple[ProfileFilter, ...]] = (
+    runs_filetype,
+    takes_snapshots,
+    offers_apis,
+    carries_labels,
+)
+# What the asker decided comes before what only the present moment says.
+STATE_FILTERS: Final[tuple[StateFilter, ...]] = (is_asked_for, is_not_excluded, is_online, has_room)
+
+
+def profile_reason(demand: Demand, profile: Profile) -> str | None:
+    """Why no runtime of this profile will do."""
+    return next((reason for f in PROFILE_FILTERS if (reason := f(demand, profile))), None)
+
+
+def reason_against(demand: Demand, candidate: Candidate) -> str | None:
+    """Why this runtime will not do, or None if it will."""
+    static = profile_reason(demand, Profile.of(candidate.runtime))
+    return static or next((r for f in STATE_FILTERS if (r := f(demand, candidate))), None)
