@@ -1,8 +1,8 @@
 """One network connection to a broker on the asyncio loop, from CONNECT to its end.
 
-This file and ``blockclient`` alone know paho-mqtt. A connection is never reused: whoever wants another
-one makes a new object, so nothing that paho remembers (in-flight messages, packet identifiers)
-outlives the socket. What has to survive is kept by ``MqttBus`` and ``MqttSession``.
+This file and ``blockclient`` alone know paho-mqtt. A connection is never reused: whoever wants
+another one makes a new object, so nothing that paho remembers (in-flight messages, packet
+identifiers) outlives the socket. What has to survive is kept above ``Link``.
 
 It refuses to know: reconnecting, what to resend, what the messages mean.
 """
@@ -12,7 +12,8 @@ import logging
 import os
 import socket
 import ssl
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -21,38 +22,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from arts.bus.address import Address
 from arts.bus.base import Will
 from arts.bus.blockclient import BlockClient, dial
+from arts.bus.link import Listener
 from arts.errors import BusError
 
 log = logging.getLogger(__name__)
-
-Message = paho.MQTTMessage
 
 _DRAIN = 64 * 1024
 # Linux only; elsewhere brokers without TCP_NODELAY just answer 40 ms later.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-class Listener(Protocol):
-    """Who hears of what arrives. Called on the loop's thread, one packet at a time, in order.
-
-    Publishing and acknowledging from inside is fine; closing the connection is not.
-    """
-
-    def on_message(self, message: Message) -> None:
-        """A PUBLISH from the broker."""
-        ...
-
-    def on_published(self, mid: int) -> None:
-        """The broker acknowledged our QoS 1 publish ``mid`` (or a QoS 0 one was sent)."""
-        ...
-
-    def on_lost(self, reason: str) -> None:
-        """The connection ended, wanted or not. Called once, and only if it was ever open."""
-        ...
-
-
 class Connection:
-    """A connection to the broker at ``address`` under ``client_id``, MQTT 3.1.1.
+    """``Link`` of MQTT 3.1.1 over TCP, TLS or a websocket, to ``address`` under ``client_id``.
 
     ``clean`` asks for a session that ends with the connection. With ``manual_ack`` the broker
     learns of consumed QoS 1 messages from ``acknowledge`` only. ``tls`` replaces the default
@@ -222,7 +203,7 @@ class Connection:
         for _, future in self._grants.values():
             _fail(future, error)
         if _succeeded(self._opened):
-            self._listener.on_lost(reason)
+            self._tell(self._listener.on_lost, reason)
 
     # -- the loop's side ----------------------------------------------------------------------
 
@@ -293,11 +274,26 @@ class Connection:
         plain = code.getName() in ("Unspecified error", "Normal disconnection")
         self._end("the connection was closed" if plain else str(code))
 
-    def _on_message(self, _client: object, _data: object, message: Message) -> None:
+    def _on_message(self, _client: object, _data: object, message: Any) -> None:
         try:
-            self._listener.on_message(message)
+            topic = message.topic
+        except UnicodeDecodeError:
+            log.warning("%s: ignored a message on a topic that is not UTF-8", self._address)
+            return
+        self._tell(
+            self._listener.on_message,
+            topic,
+            bytes(message.payload),
+            message.qos,
+            bool(message.retain),
+            message.mid,
+        )
+
+    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
+        try:
+            what(*arguments)
         except Exception:  # one bad message or listener must not make the process deaf
-            log.exception("%s: a message was not handled", self._address)
+            log.exception("%s: a listener failed", self._address)
 
     def _on_suback(
         self, _client: object, _data: object, mid: int, codes: list[ReasonCode], _props: object

@@ -109,6 +109,12 @@ class Outbox:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
 
+    def stop_waiting(self) -> None:
+        """Whoever waits for confirmations shall wait no longer: they get False."""
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_result(False)
+
     def _wake(self) -> None:
         if not self._waiting:
             return
