@@ -100,7 +100,7 @@ class _Body:
         self.declared = len(self.types)
         self.temporaries = _Temporaries(self.types)
         kind = module.type_of(function)
-        root = Block(opcodes.BLOCK, b"", b"", kind.results, None)
+        root = Block(opcodes.BLOCK, b"", kind.results, None)
         self.code = Code(function, self.types, len(kind.parameters), kind.results, root, [], [])
         self.items: list[Item] = self.code.items
         self.stack = bytearray()
@@ -192,8 +192,7 @@ class _Body:
     def _point(
         self,
         kind: PointKind,
-        code: bytes = b"",
-        function: int | None = None,
+        call: Indexed | None = None,
         parameters: bytes = b"",
         results: bytes = b"",
     ) -> None:
@@ -212,8 +211,7 @@ class _Body:
             resume=len(self.code.points) + 1,
             block=self.around[-1].block,
             position=len(self.items),
-            code=code,
-            function=function,
+            call=call,
             result_types=results,
             arguments=arguments if repeated else [],
             below=below,
@@ -231,11 +229,10 @@ class _Body:
         data, start = self.module.data, self.at
         opcode = data[start]
         self._flush(start)
-        behind_type = opcodes.skip_immediate(Immediate.BLOCK_TYPE, data, start + 1)
         parameters, results = self._block_type(start + 1)
         parent = self.around[-1].block
-        block = Block(opcode, data[start + 1 : behind_type], parameters, results, parent)
-        self.at = behind_type
+        block = Block(opcode, parameters, results, parent)
+        self.at = opcodes.skip_immediate(Immediate.BLOCK_TYPE, data, start + 1)
         if opcode == opcodes.TRY_TABLE:
             self._catches(block)
         if opcode == opcodes.IF:
@@ -373,7 +370,7 @@ class _Body:
             self._flush(start)
             blocking = function in self.analysis.blocking
             kind = PointKind.HOST_CALL if blocking else PointKind.CALL
-            self._point(kind, b"", function, parameters, results)
+            self._point(kind, Indexed(opcodes.CALL, function), parameters, results)
             self.run_start = self.at
         else:
             self._indexed(start, Indexed(opcodes.CALL, function))
@@ -382,15 +379,16 @@ class _Body:
 
     def _call_indirect(self) -> None:
         start = self.at
-        number, self.at = u32(self.module.data, start + 1)
-        self.at = skip_leb(self.module.data, self.at)
+        number, at = u32(self.module.data, start + 1)
+        self.at = skip_leb(self.module.data, at)
+        call = Indexed(opcodes.CALL_INDIRECT, number, trailer=self.module.data[at : self.at])
         parameters, results = self.module.types[number]
         if number in self.analysis.types:
             self._flush(start)
-            code = self.module.data[start : self.at]
-            self._point(PointKind.CALL, code, None, parameters + bytes([I32]), results)
+            self._point(PointKind.CALL, call, parameters + bytes([I32]), results)
             self.run_start = self.at
         else:
+            self._indexed(start, call)
             self._pop(len(parameters) + 1)
             self.stack += results
 

@@ -28,7 +28,7 @@ class Raw:
 
 @dataclass(slots=True)
 class Indexed:
-    """An instruction with an index that differs between modules: a function's or a data segment's.
+    """An instruction with an index that differs between modules: of a function, type or segment.
 
     ``number`` is that of a prefixed instruction, ``trailer`` its remaining immediates.
     """
@@ -48,7 +48,6 @@ class Block:
     """
 
     opcode: int
-    encoded_type: bytes
     parameters: bytes
     results: bytes
     parent: "Block | None"
@@ -130,19 +129,17 @@ class PointKind(Enum):
 class Point:
     """A place where an activation can be left and continued. ``resume`` counts from 1.
 
-    ``call`` is what to execute (None for polls and indirect calls, whose instruction is ``code``),
-    ``arguments``, ``below`` and ``results`` the locals that carry the arguments of a repeatable
-    call, the operands below it, and its results while those operands come back. ``position`` is
-    where it stands in the items, ``block`` the innermost block around it, ``live`` the mask of
-    locals to save.
+    ``call`` is what to execute (None for polls); ``arguments``, ``below`` and ``results`` are the
+    locals that carry the arguments of a repeatable call, the operands below it, and its results
+    while those operands come back. ``position`` is where it stands in the items, ``block`` the
+    innermost block around it, ``live`` the mask of locals to save.
     """
 
     kind: PointKind
     resume: int
     block: Block
     position: int
-    code: bytes
-    function: int | None
+    call: Indexed | None
     result_types: bytes
     arguments: list[int]
     below: list[int]

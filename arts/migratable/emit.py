@@ -192,11 +192,10 @@ class Emitter:
 
     def block_type(self, block: Block) -> bytes:
         """The type, without the parameters that locals carry."""
-        if not block.arguments:
-            return block.encoded_type
-        if len(block.results) < 2:
-            return block.results or bytes([opcodes.EMPTY_BLOCK])
-        return signed(self.types.number(FunctionType(b"", block.results)))
+        parameters = b"" if block.arguments else block.parameters
+        if parameters or len(block.results) > 1:
+            return signed(self.types.number(FunctionType(parameters, block.results)))
+        return block.results or bytes([opcodes.EMPTY_BLOCK])
 
     def label(self, block: Block) -> bytes:
         """The depth of a block's label, seen from here."""
@@ -216,14 +215,13 @@ class Emitter:
         if point.kind is PointKind.POLL:
             self.poll(point)
         else:
-            self.out += push_all(point.arguments) + self.call(point)
-            self.returned(point)
+            self.call(point)
 
-    def call(self, point: Point) -> bytes:
-        """The call itself."""
-        if point.function is None:
-            return point.code
-        return self.indexed(Indexed(opcodes.CALL, point.function))
+    def call(self, point: Point) -> None:
+        """A call that may unwind."""
+        assert point.call is not None
+        self.out += push_all(point.arguments) + self.indexed(point.call)
+        self.returned(point)
 
     def returned(self, point: Point) -> None:
         """What follows a call: leave if it did not really return, else restore the operands."""

@@ -77,8 +77,8 @@ class Body(NamedTuple):
 class Module:
     """Index spaces of a module, imports first, as the format counts them.
 
-    ``functions`` holds type indices; ``tables``, ``memories`` and ``tags`` their encoded types, as
-    an import would state them; ``referenced`` the functions that element segments, globals and
+    ``functions`` holds type indices; ``tables`` and ``memories`` encoded types, as an import would
+    state them; ``referenced`` the functions that element segments, globals and
     tables take the address of. ``raw`` maps section numbers to (start, end) in ``data``.
     """
 
@@ -90,7 +90,7 @@ class Module:
     tables: list[bytes] = field(default_factory=list)
     memories: list[bytes] = field(default_factory=list)
     globals: list[GlobalType] = field(default_factory=list)
-    tags: list[bytes] = field(default_factory=list)
+    tags: list[FunctionType] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
     referenced: set[int] = field(default_factory=set)
     names: bytes = b""
@@ -248,9 +248,12 @@ class _Parser:
 
     def _function(self) -> None:
         index = self.reader.u32()
-        if index >= len(self.module.types):
-            raise NotWasm("a function of a type that does not exist")
+        self._check_type(index)
         self.module.functions.append(index)
+
+    def _check_type(self, index: int) -> None:
+        if index >= len(self.module.types):
+            raise NotWasm(f"type {index} does not exist")
 
     def _table(self) -> None:
         if self.reader.peek() == 0x40:
@@ -283,11 +286,10 @@ class _Parser:
             self.reader.u32()
 
     def _tag(self) -> None:
-        start = self.reader.at
         self.reader.byte()
-        if self.reader.u32() >= len(self.module.types):
-            raise NotWasm("a tag of a type that does not exist")
-        self.module.tags.append(self.reader.data[start : self.reader.at])
+        index = self.reader.u32()
+        self._check_type(index)
+        self.module.tags.append(self.module.types[index])
 
     def _global(self) -> None:
         self._global_type()

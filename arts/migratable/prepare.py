@@ -45,7 +45,7 @@ from arts.migratable.module import (
     Module,
     parse,
 )
-from arts.migratable.opcodes import CALL, REF_FUNC, TYPE_NAMES
+from arts.migratable.opcodes import BULK, CALL_INDIRECT, TYPE_NAMES
 from arts.migratable.options import Options, Poll
 
 RESERVED: Final = "arts."
@@ -103,9 +103,10 @@ class _Preparation:
 
     def _indexed(self, item: Indexed) -> bytes:
         """The instruction as it was; notes what continuations will need to be exported."""
-        if item.opcode in (CALL, REF_FUNC):
-            self.linked_functions.add(item.index)
-            return bytes([item.opcode]) + unsigned(item.index)
+        if item.opcode != BULK:
+            if item.opcode != CALL_INDIRECT:
+                self.linked_functions.add(item.index)
+            return bytes([item.opcode]) + unsigned(item.index) + item.trailer
         instruction = b"\xfc" + unsigned(item.number or 0) + unsigned(item.index) + item.trailer
         title, kind = segment_function(item)
         self.segments[title] = kind, instruction
