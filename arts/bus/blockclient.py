@@ -19,7 +19,7 @@ class BlockClient(paho.Client):
 
     paho asks the socket for one byte, then for one more, then for the rest: three system calls a
     packet. Here ``read_block`` makes one call a readiness event, and paho's questions are answered
-    from that block. Overrides two private methods and calls a third; hence ``paho-mqtt <2.3``.
+    from that block. Overrides three private methods and calls a fourth; hence ``paho-mqtt <2.3``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,6 +72,14 @@ class BlockClient(paho.Client):
             raise BlockingIOError
         self._at += len(chunk)
         return chunk
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        sent = super()._sock_send(buf)
+        if sent == 0:
+            # Half a websocket frame went out. paho would drop the packet now and send the other
+            # half as part of the next one; this makes it keep the packet and come back.
+            raise BlockingIOError
+        return sent
 
     def _create_socket_connection(self) -> socket.socket:
         sock, self._adopted = self._adopted, None
