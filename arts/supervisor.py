@@ -1,0 +1,309 @@
+"""The imperative shell around the realm: bus in, store, bus out. The only place where they meet.
+
+One batch at a time, without a single ``await`` in between: handle every event, write all records
+in one transaction, and only then say anything to anybody. So what was acknowledged survives
+``kill -9``, and one commit serves as many requests as were waiting.
+
+If anything in a batch fails, nothing of it is said, and the realm is rebuilt from the store: the
+same way as after a crash, minus the crash. One bad message cannot make the supervisor deaf.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import arts
+from arts.bus.base import Bus, BusEvent, Connected, Disconnected, Received, SubscriptionRefused
+from arts.errors import ArtsError, BusError, InvalidRequest, StoreError
+from arts.log import get_logger
+from arts.model import Module, Program, Runtime
+from arts.protocol import codec
+from arts.protocol.messages import Request, Response, SupervisorNotice
+from arts.protocol.topics import Topics
+from arts.realm.effects import (
+    Command,
+    Effect,
+    Event,
+    FetchProgram,
+    LinkLost,
+    LinkRestored,
+    Note,
+    ProgramFetched,
+    ProgramUnavailable,
+    Record,
+    Reply,
+)
+from arts.realm.realm import Realm
+from arts.realm.state import RealmSettings
+from arts.store.base import Row, Store
+
+log = get_logger(__name__)
+
+_KINDS: Final[dict[str, type[Runtime] | type[Module]]] = {"runtime": Runtime, "module": Module}
+
+
+class Programs(Protocol):
+    """What the supervisor asks of the program store."""
+
+    def known(self, filename: str, digest: str | None) -> Program | None:
+        """The program if it is at hand, without waiting."""
+        ...
+
+    async def resolve(self, filename: str, digest: str | None) -> Program:
+        """Find it, fetch it, prepare it. Raises ``ProgramError``."""
+        ...
+
+
+class Supervisor:
+    """One realm, supervised. ``run`` until cancelled."""
+
+    def __init__(
+        self,
+        settings: RealmSettings,
+        bus: Bus,
+        store: Store,
+        programs: Programs,
+        *,
+        http_url: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``http_url``: where runtimes fetch programs, if anywhere. ``clock``: seconds."""
+        self._settings = settings
+        self._bus = bus
+        self._store = store
+        self._programs = programs
+        self._clock = clock
+        self._topics = Topics(settings.name)
+        self._notice = SupervisorNotice(
+            instance=uuid.uuid4().hex, http_url=http_url, version=arts.__version__
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._fetches: set[asyncio.Task[None]] = set()
+        self.realm = Realm(settings)
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Restore the realm, then serve it until cancelled; say farewell on the way out."""
+        self._restore()
+        for topic_filter, qos in self._subscriptions():
+            self._bus.subscribe(topic_filter, qos)
+        try:
+            while True:
+                self._process(self._decode(await self._bus.receive()))
+        finally:
+            if self._timer:
+                self._timer.cancel()
+            for task in self._fetches:
+                task.cancel()
+            self._announce(online=False)
+
+    def _subscriptions(self) -> Iterator[tuple[str, int]]:
+        topics = self._topics
+        for topic in (topics.registry, f"{topics.registry}/+", topics.control):
+            yield topic, 1
+        yield topics.events_of("+"), 1
+        for topic in (topics.keepalive, topics.keepalive_of("+")):
+            yield topic, 0
+
+    def _restore(self) -> None:
+        now = self._clock()
+        self.realm = Realm(self._settings, wall_offset=time.time() - now)
+        records = [
+            codec.decode_record(_KINDS[row.kind], row.value)
+            for row in self._store.load()
+            if row.value is not None
+        ]
+        # Runtimes first: a module's place is counted on a runtime that is there.
+        records.sort(key=lambda record: isinstance(record, Module))
+        self._settle(self.realm.restore(records, now))
+        log.info("realm.restored", records=len(records))
+
+    # ------------------------------------------------------------------ in
+
+    def _decode(self, happened: Iterable[BusEvent]) -> Iterator[Event]:
+        """What the bus brought, as events of the realm. Complaints are answered right here."""
+        for event in happened:
+            match event:
+                case Received():
+                    if (decoded := self._decode_message(event)) is not None:
+                        yield decoded
+                case Connected():
+                    self._announce(online=True)
+                    yield LinkRestored()
+                case Disconnected(reason):
+                    log.warning("broker.lost", reason=reason)
+                    yield LinkLost()
+                case SubscriptionRefused(topic_filter, code):
+                    log.error("broker.subscription_refused", topic=topic_filter, code=code)
+
+    def _decode_message(self, message: Received) -> Event | None:
+        try:
+            if message.topic.startswith(self._topics.events_of("")):
+                return codec.decode_report(message.payload)
+            return codec.decode_request(
+                message.topic, message.payload, new_id=lambda: str(uuid.uuid4()), wall=time.time()
+            )
+        except codec.Malformed as error:
+            log.info("request.malformed", topic=message.topic, error=str(error))
+            if error.reply:
+                self._say(Reply(error.reply, _refused(error)))
+        except InvalidRequest as error:
+            log.info("report.malformed", topic=message.topic, error=str(error))
+        return None
+
+    # ------------------------------------------------------------------ the batch
+
+    def _process(self, events: Iterable[Event]) -> None:
+        """Handle, commit, speak. Never awaits: nothing can come in between."""
+        batch = list(events)
+        try:
+            self._handle(batch)
+        except Exception as error:
+            self._restore()
+            if len(batch) > 1:  # one of them is to blame; the others are innocent
+                for event in batch:
+                    self._process([event])
+                return
+            self._give_up(error, batch[0] if batch else None)
+        self._arm()
+
+    def _handle(self, batch: list[Event]) -> None:
+        effects: list[Effect] = []
+        for event in batch:
+            effects += self._with_programs(self.realm.handle(event, self._clock()))
+        effects += self._with_programs(self.realm.tick(self._clock()))
+        self._settle(effects)
+
+    def _give_up(self, error: Exception, event: Event | None) -> None:
+        """Nothing of this event was said, and the realm is as if it had never come."""
+        log.error("event.failed", event_type=type(event).__name__, exc_info=error)
+        if isinstance(event, Request) and event.reply:
+            self._say(Reply(event.reply, _refused(error)))
+
+    def _with_programs(self, effects: list[Effect]) -> Iterator[Effect]:
+        """Answer ``FetchProgram`` at once where the program is at hand: no need to come back."""
+        for effect in effects:
+            if isinstance(effect, FetchProgram) and (
+                program := self._programs.known(effect.filename, effect.digest)
+            ):
+                fetched = ProgramFetched(effect.module, effect.generation, program)
+                yield from self.realm.handle(fetched, self._clock())
+            else:
+                yield effect
+
+    def _settle(self, effects: list[Effect]) -> None:
+        """Make it durable, then make it known."""
+        records = {(e.kind, e.key): e for e in effects if isinstance(e, Record)}
+        if records:
+            self._store.commit([_row(record) for record in records.values()])
+        journal = []
+        for effect in effects:
+            match effect:
+                case Command() | Reply():
+                    self._say(effect)
+                case FetchProgram():
+                    self._fetch(effect)
+                case Note(event, fields):
+                    journal.append({"at": time.time(), "event": event, **fields})
+        for record in records.values():
+            self._show(record.kind, record.key)
+        if journal:
+            self._publish(self._topics.journal, codec.encode_document(journal))
+            _log_journal(journal)
+
+    def _arm(self) -> None:
+        """One timer for whatever runs out next."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        when = self.realm.next_deadline()
+        if when is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, when - self._clock()), self._process, ())
+
+    # ------------------------------------------------------------------ out
+
+    def _say(self, effect: Command | Reply) -> None:
+        if isinstance(effect, Reply):
+            payload = codec.encode_response(effect.to, effect.response)
+            self._publish(effect.to.topic, payload, qos=1)
+            return
+        runtime = self.realm.runtime(effect.runtime)
+        native = runtime is None or runtime.reports
+        payload = codec.encode_command(effect.message, native=native)
+        self._publish(self._topics.control_of(effect.runtime), payload, qos=1)
+
+    def _show(self, kind: str, key: str) -> None:
+        """Bring the retained read model up to date; empty removes it."""
+        document = self.realm.document(kind, key)
+        if kind == "runtime":
+            topic = self._topics.runtime_state(key)
+            # Who is placed where stands in the modules' documents; here it would always be late.
+            for field in ("children", "nmodules"):
+                (document or {}).pop(field, None)
+        else:
+            topic = self._topics.module_state(key)
+        payload = codec.encode_document(document) if document else b""
+        self._publish(topic, payload, retain=True)
+
+    def _announce(self, *, online: bool) -> None:
+        notice = self._notice.model_copy(update={"online": online})
+        payload = codec.encode_document(notice)
+        self._publish(self._topics.supervisor_state, payload, qos=1, retain=True)
+        if online:
+            state = self.realm.documents()
+            for kind in ("runtime", "module"):
+                for document in state[f"{kind}s"]:
+                    self._show(kind, document["uuid"])
+
+    def _publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        try:
+            self._bus.publish(topic, payload, qos=qos, retain=retain)
+        except BusError as error:
+            # Deadlines repeat commands, clients repeat requests: log, do not stop.
+            log.warning("publish.dropped", topic=topic, error=str(error))
+
+    # ------------------------------------------------------------------ programs
+
+    def _fetch(self, wanted: FetchProgram) -> None:
+        task = asyncio.create_task(self._fetch_program(wanted), name=f"fetch {wanted.filename}")
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+
+    async def _fetch_program(self, wanted: FetchProgram) -> None:
+        event: Event
+        try:
+            program = await self._programs.resolve(wanted.filename, wanted.digest)
+            event = ProgramFetched(wanted.module, wanted.generation, program)
+        except ArtsError as error:
+            event = ProgramUnavailable(wanted.module, wanted.generation, str(error))
+        except Exception as error:
+            log.error("program.failed", filename=wanted.filename, exc_info=error)
+            event = ProgramUnavailable(wanted.module, wanted.generation, f"internal error: {error}")
+        self._process([event])
+
+
+def _row(record: Record) -> Row:
+    value = None if record.value is None else codec.encode_record(record.value)
+    return Row(record.kind, record.key, value)
+
+
+def _refused(error: Exception) -> Response:
+    if isinstance(error, StoreError):
+        return Response(ok=False, details=f"cannot be made durable: {error}", code=error.code)
+    if isinstance(error, ArtsError):
+        return Response(ok=False, details=str(error), code=error.code)
+    return Response(ok=False, details=f"internal error: {error}", code="internal")
+
+
+def _log_journal(journal: list[dict[str, Any]]) -> None:
+    for entry in journal:
+        event = entry["event"]
+        fields = {key: value for key, value in entry.items() if key not in ("at", "event")}
+        if event.startswith("runtime.") or event == "migration.done":
+            log.info(event, **fields)
+        else:
+            log.debug(event, **fields)

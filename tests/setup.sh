@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs what the tests need beyond Python packages, where that is possible without asking.
+# Tests of a broker that is not there are skipped on a developer's machine and fail in CI.
+set -u
+
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+
+if ! have mosquitto; then
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    echo "Installing mosquitto ..."
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends mosquitto >/dev/null
+  fi
+  have mosquitto || echo "mosquitto is not installed: its tests are skipped (apt-get install mosquitto)"
+fi
+exit 0
