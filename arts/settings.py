@@ -1,0 +1,153 @@
+"""The configuration of a supervisor: one frozen tree, built once at the edge and handed down.
+
+From weakest to strongest: defaults, a TOML file, the environment (``ARTS_REALM``,
+``ARTS_LIVENESS__LOST_AFTER``), what the command line says. The command line builds it with
+``load_settings``; every other part is given its branch and reads no file and no environment.
+Seconds and bytes unless a name says otherwise.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from arts.errors import SettingsError
+from arts.log import LogFormat
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(_Section):
+    """Where our own broker listens; unused when the broker is somebody else's."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """None: 1883 if it is free, any other if not. 0: any."""
+    ws_port: int | None = Field(default=None, ge=0, le=65535)
+    """MQTT over websockets, for browsers. None: not at all. 0: any."""
+
+
+class Http(_Section):
+    """Where the supervisor serves programs."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0: any."""
+    public_url: str | None = None
+    """How runtimes reach it, where that is not ``http://host:port``."""
+
+
+class StoreSettings(_Section):
+    """What durable means."""
+
+    synchronous: Literal["normal", "full"] = "normal"
+    """``normal`` survives ``kill -9`` of the supervisor, ``full`` a power cut too."""
+
+
+class Liveness(_Section):
+    """How long the realm waits for whom. The names are those of ``RealmSettings``."""
+
+    lease_factor: PositiveFloat = 3.0
+    """A lease is so many keepalive intervals."""
+    lost_after: PositiveFloat = 10.0
+    """From suspicion to giving a runtime up."""
+    link_grace: PositiveFloat = 10.0
+    """After the supervisor's own absence nobody is suspected for so long."""
+    start_timeout: PositiveFloat = 30.0
+    stop_timeout: PositiveFloat = 10.0
+    prepare_timeout: PositiveFloat = 30.0
+    freeze_timeout: PositiveFloat = 10.0
+    restore_timeout: PositiveFloat = 30.0
+    switch_timeout: PositiveFloat = 3.0
+
+
+class ProgramSettings(_Section):
+    """Where programs come from, and how large they may be."""
+
+    search_path: tuple[Path, ...] = (Path("wasm-apps"),)
+    """Directories in which a program's file name is looked up."""
+    allow_absolute: bool = False
+    """Whether a request may name any file the supervisor can read."""
+    max_bytes: PositiveInt = 64 * 1024 * 1024
+    fetch_timeout: PositiveFloat = 30.0
+    """For each attempt at a URL."""
+    fetch_attempts: PositiveInt = 4
+
+
+class LogSettings(_Section):
+    """What is said on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: LogFormat = "auto"
+
+
+class Settings(BaseSettings):
+    """Everything a supervisor is told from outside."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ARTS_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    realm: str = Field(default="realm", pattern=r"^[^/+#\x00]+$")
+    broker: str = "auto"
+    """``auto``, ``mosquitto`` or ``embedded``: have one of our own. Otherwise a URL."""
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("arts"))
+    policy: str = "least-modules"
+    listen: Listen = Listen()
+    http: Http = Http()
+    store: StoreSettings = StoreSettings()
+    liveness: Liveness = Liveness()
+    programs: ProgramSettings = ProgramSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of precedence, strongest first. No ``.env`` file is ever picked up."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """The settings of this process. ``overrides`` are fields of ``Settings``; None is no override.
+
+    Sections can be given in part: ``http={"port": 8080}``. Raises ``SettingsError``.
+    """
+    if file is not None and not file.is_file():
+        raise SettingsError(f"no configuration file {file}")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    given = {name: _without_nones(value) for name, value in overrides.items() if value is not None}
+    try:
+        return FromFile(**given)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    except ValueError as error:  # TOML that is none, JSON in the environment that is none
+        raise SettingsError(f"the configuration cannot be read: {error}") from None
+
+
+def _without_nones(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: item for name, item in value.items() if item is not None}
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems)
