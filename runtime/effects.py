@@ -1,0 +1,132 @@
+"""What the pure ``Host`` wants done. Imperative, data only; the agent knows how.
+
+Each effect says with which events it may end. An effect without any is done when it returns.
+``copy`` is the host's number for one incarnation of a module on this runtime.
+"""
+
+from dataclasses import dataclass
+
+from arts.model import Limits
+from arts.protocol.messages import HeldModule, Report, StartModule
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Fetch and compile the program, make an instance. -> ModuleLoaded | LoadFailed."""
+
+    copy: int
+    generation: int
+    module: StartModule
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Fetch and compile the program, listen for the snapshot. -> ModuleLoaded | LoadFailed, then
+    SnapshotReceived | RestoreFailed."""
+
+    copy: int
+    generation: int
+    module: StartModule
+    limits: Limits
+    migration: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Make an instance of the received snapshot, paused. -> ModuleRestored | RestoreFailed."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Take the module's MQTT session. -> SessionOpened | SessionFailed, later SessionLost."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Let it run until further notice. -> ModuleExited | ModuleFailed."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stop it where it is, as soon as it can be stopped; nothing of it may act."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Hold it, get its output confirmed, send its snapshot away. -> ModuleFrozen | FreezeFailed."""
+
+    copy: int
+    migration: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Forget the freeze, done or under way; the module stays held."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Close the module's connection, keep the frozen copy. -> SessionReleased."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """End it for good: politely first, unless ``force``; the broker forgets its session.
+    -> ModuleTerminated | ModuleExited | ModuleFailed."""
+
+    copy: int
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Drop the copy at once, whatever it does: from now on nothing of it may act. The broker
+    keeps its session, for the module may live on elsewhere."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send a report."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Register with the realm, naming what is held. -> RegistrationAccepted | -Refused, or
+    silence."""
+
+    serial: int
+    modules: tuple[HeldModule, ...]
+
+
+Effect = (
+    Load
+    | Prepare
+    | Restore
+    | Connect
+    | Run
+    | Hold
+    | Freeze
+    | Thaw
+    | Release
+    | Terminate
+    | Discard
+    | Publish
+    | Announce
+)
