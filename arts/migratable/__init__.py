@@ -8,7 +8,6 @@
 The contract with the host is in ``abi``.
 """
 
-from arts.migratable.continuation import Continuations
 from arts.migratable.description import (
     PIPELINE_VERSION,
     Description,
@@ -18,6 +17,7 @@ from arts.migratable.description import (
 )
 from arts.migratable.errors import CorruptFrames, NotWasm, Refused
 from arts.migratable.frames import link_frames, walk_frames
+from arts.migratable.linking import Continuations
 from arts.migratable.options import Options, Poll
 from arts.migratable.prepare import prepare
 

@@ -144,12 +144,13 @@ class Emitter:
         self.push_sp = b"\x23" + unsigned(machinery.sp)
         self.pop_sp = b"\x24" + unsigned(machinery.sp)
 
-    def function(self, declared: int) -> bytes:
-        """The finished body, with its size; locals before number ``declared`` are parameters."""
-        runs = [
-            unsigned(len(list(run))) + bytes([kind])
-            for kind, run in groupby(self.code.locals[declared:])
-        ]
+    def function(self, declared: int, *extra: int) -> bytes:
+        """The finished body, with its size.
+
+        Locals before number ``declared`` are parameters; ``extra`` are types of additional ones.
+        """
+        types = self.code.locals[declared:] + bytes(extra)
+        runs = [unsigned(len(list(run))) + bytes([kind]) for kind, run in groupby(types)]
         return sized(vector(runs) + self.out + END)
 
     def emit(self, first: int, last: int) -> None:
@@ -164,10 +165,10 @@ class Emitter:
                 self.point(item)
             elif isinstance(item, Open):
                 self.open(item.block, item.block.opcode)
-                out += push_all(item.block.arguments)
+                out += self.carried(item.block)
             elif isinstance(item, Else):
                 out.append(opcodes.ELSE)
-                out += push_all(item.block.arguments)
+                out += self.carried(item.block)
             elif isinstance(item, Close):
                 self.close()
             else:
@@ -192,10 +193,17 @@ class Emitter:
 
     def block_type(self, block: Block) -> bytes:
         """The type, without the parameters that locals carry."""
-        parameters = b"" if block.arguments else block.parameters
-        if parameters or len(block.results) > 1:
-            return signed(self.types.number(FunctionType(parameters, block.results)))
-        return block.results or bytes([opcodes.EMPTY_BLOCK])
+        return self.value_type(b"" if block.arguments else block.parameters, block.results)
+
+    def value_type(self, parameters: bytes, results: bytes) -> bytes:
+        """A block type in its shortest form."""
+        if parameters or len(results) > 1:
+            return signed(self.types.number(FunctionType(parameters, results)))
+        return results or bytes([opcodes.EMPTY_BLOCK])
+
+    def carried(self, block: Block) -> bytes:
+        """The parameters of a block, from the locals that carry them into it."""
+        return push_all(block.arguments)
 
     def label(self, block: Block) -> bytes:
         """The depth of a block's label, seen from here."""
@@ -219,9 +227,13 @@ class Emitter:
 
     def call(self, point: Point) -> None:
         """A call that may unwind."""
-        assert point.call is not None
-        self.out += push_all(point.arguments) + self.indexed(point.call)
+        self.out += push_all(point.arguments) + self.called(point)
         self.returned(point)
+
+    def called(self, point: Point) -> bytes:
+        """The bare call; its arguments are on the stack."""
+        assert point.call is not None
+        return self.indexed(point.call)
 
     def returned(self, point: Point) -> None:
         """What follows a call: leave if it did not really return, else restore the operands."""

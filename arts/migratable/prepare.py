@@ -23,10 +23,10 @@ from arts.migratable.binary import (
     vector,
 )
 from arts.migratable.code import Indexed
-from arts.migratable.continuation import FRAMES_TYPE, MUTABLE_I32, SLOTS_TYPE, segment_function
 from arts.migratable.description import PIPELINE_VERSION, Description, MutableGlobal
 from arts.migratable.emit import Emitter, Frame, Machinery, Types, frame_of
 from arts.migratable.errors import Refused
+from arts.migratable.linking import FRAMES_TYPE, MUTABLE_I32, SLOTS_TYPE, segment_function
 from arts.migratable.module import (
     CODE,
     EXPORT,

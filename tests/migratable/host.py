@@ -38,10 +38,10 @@ class Exit(Exception):
 class Program:
     """A prepared program, compiled once; remembers the continuations it made."""
 
-    def __init__(self, prepared: bytes) -> None:
+    def __init__(self, prepared: bytes, small_loop: int = 256) -> None:
         self.prepared = prepared
         self.description = describe(prepared)
-        self.continuations = Continuations(prepared)
+        self.continuations = Continuations(prepared, small_loop)
         self.module = Module(ENGINE, prepared)
         self._linked: dict[tuple[ResumePoint, ...], Module] = {}
 
