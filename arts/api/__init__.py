@@ -1,0 +1,1 @@
+"""What the supervisor offers besides MQTT: programs over HTTP, and over MQTT in chunks."""

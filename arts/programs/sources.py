@@ -1,7 +1,6 @@
 """Where a program's bytes come from: a search path, or a URL. Does not look into them."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +52,9 @@ async def download(
     ``timeout`` (seconds) bounds each of the ``attempts``; ``backoff`` is the first pause between
     them. What will not get better (a 404, too many bytes) is not tried again.
     """
-    for attempt in itertools.count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return await _fetch(url, max_bytes, timeout)
         except (aiohttp.ClientError, TimeoutError) as error:

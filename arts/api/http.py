@@ -1,0 +1,106 @@
+"""Programs over HTTP: runtimes fetch them, people upload them.
+
+    GET  /healthz                {"status": "ok"}
+    GET  /programs               every program that is known
+    POST /programs?name=NAME     the body is a program; answers with what was made of it
+    GET  /programs/{sha256}      its bytes, which never change
+
+An error is a JSON object ``{"error": "one sentence", "code": "..."}``. Knows nothing of the realm.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, Final
+
+from aiohttp import web
+
+from arts.errors import ArtsError, NotFound, ProgramError, SettingsError
+from arts.model import Program
+from arts.programs.store import ProgramStore
+
+_STORE: Final = web.AppKey("store", ProgramStore)
+# A page in a browser cannot send these to us behind its user's back (they are preflighted).
+_UPLOAD_TYPES: Final = ("application/wasm", "application/octet-stream")
+_FOREVER: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Content-Type": "application/wasm",
+    # Browser runtimes come from other origins; a digest is no secret and no session.
+    "Access-Control-Allow-Origin": "*",
+}
+
+
+def program_document(program: Program, names: list[str]) -> dict[str, Any]:
+    """A program as it is shown."""
+    return asdict(program) | {"migratable": program.migratable, "names": names}
+
+
+def make_app(store: ProgramStore) -> web.Application:
+    """The application, to be run by ``serve`` or mounted in a larger one."""
+    app = web.Application(client_max_size=store.max_bytes, middlewares=[_explain_errors])
+    app[_STORE] = store
+    app.router.add_get("/healthz", _health)
+    app.router.add_get("/programs", _list)
+    app.router.add_post("/programs", _upload)
+    app.router.add_get("/programs/{digest}", _download)
+    return app
+
+
+@asynccontextmanager
+async def serve(store: ProgramStore, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve programs for the duration; yields the URL. ``port`` 0: any free one.
+
+    Raises ``SettingsError`` if the address cannot be had.
+    """
+    runner = web.AppRunner(make_app(store), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise SettingsError(f"cannot serve HTTP on {host}:{port}: {error.strerror}") from None
+        bound = runner.addresses[0]
+        yield f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _health(_: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _list(request: web.Request) -> web.Response:
+    programs = request.app[_STORE].programs()
+    return web.json_response([program_document(program, names) for program, names in programs])
+
+
+async def _upload(request: web.Request) -> web.Response:
+    if request.content_type not in _UPLOAD_TYPES:
+        message = f"send a program as {' or '.join(_UPLOAD_TYPES)}"
+        return _error(ProgramError(message), 415)
+    name = request.query.get("name")
+    program = await request.app[_STORE].add(await request.read(), name=name)
+    return web.json_response(program_document(program, [name] if name else []), status=201)
+
+
+async def _download(request: web.Request) -> web.StreamResponse:
+    path = request.app[_STORE].path(request.match_info["digest"])
+    return web.FileResponse(path, headers=_FOREVER)
+
+
+@web.middleware
+async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+        return response
+    except NotFound as error:
+        return _error(error, 404)
+    except ProgramError as error:
+        return _error(error, 400)
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.app[_STORE].max_bytes
+        return _error(ProgramError(f"too large a program; the limit is {limit} bytes"), 413)
+
+
+def _error(error: ArtsError, status: int) -> web.Response:
+    return web.json_response({"error": str(error), "code": error.code}, status=status)
