@@ -1,4 +1,4 @@
-"""How bytes get from a socket into paho-mqtt: in blocks, and from a socket that we opened.
+"""How bytes get from a socket into paho-mqtt and back: in blocks, over a socket that we opened.
 
 Everything that touches paho's private methods is in this file. It knows no session, no message
 and no reconnecting.
@@ -6,12 +6,16 @@ and no reconnecting.
 
 import asyncio
 import socket
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 from paho.mqtt import client as paho
+from paho.mqtt.enums import MQTTErrorCode
 
 _BLOCK = 64 * 1024
 _MAX_BLOCK = 1024 * 1024
+_DISCONNECT: Final = 0xE0
 
 
 class BlockClient(paho.Client):
@@ -19,7 +23,9 @@ class BlockClient(paho.Client):
 
     paho asks the socket for one byte, then for one more, then for the rest: three system calls a
     packet. Here ``read_block`` makes one call a readiness event, and paho's questions are answered
-    from that block. Overrides three private methods and calls a fourth; hence ``paho-mqtt <2.3``.
+    from that block. What is to be sent goes out in blocks too, and a PUBACK is four bytes, not an
+    MQTT 5 property list. Overrides five private methods and calls another; hence
+    ``paho-mqtt <2.3``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,6 +36,9 @@ class BlockClient(paho.Client):
         self._at = 0
         self._wanted = 0
         self._at_end = False
+        self._unsent = bytearray()
+        self.on_confirmed: Callable[[int], None] = lambda mid: None
+        """Called with the packet identifier of each QoS 1 publish that the broker confirms."""
 
     def adopt(self, sock: socket.socket) -> None:
         """Let ``connect`` take this connected socket instead of opening one."""
@@ -72,6 +81,37 @@ class BlockClient(paho.Client):
             raise BlockingIOError
         self._at += len(chunk)
         return chunk
+
+    def want_write(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._unsent) or super().want_write()
+
+    def _packet_write(self) -> MQTTErrorCode:
+        while self._gather():
+            try:
+                sent = self._sock_send(self._unsent)
+            except BlockingIOError:
+                return MQTTErrorCode.MQTT_ERR_AGAIN
+            except (OSError, AttributeError):
+                return MQTTErrorCode.MQTT_ERR_CONN_LOST
+            del self._unsent[:sent]
+            self._last_msg_out = time.monotonic()
+        # What is left is a farewell: paho has to see that one go.
+        return super()._packet_write()
+
+    def _gather(self) -> bool:
+        """Join queued packets to one block; False when there is none."""
+        queue = self._out_packet
+        while queue and len(self._unsent) < _BLOCK and queue[0]["command"] & 0xF0 != _DISCONNECT:
+            self._unsent += queue.popleft()["packet"]
+        return bool(self._unsent)
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        mid = int.from_bytes(self._in_packet["packet"][:2], "big")
+        if self._out_messages.pop(mid, None) is not None:
+            self._inflight_messages -= 1
+            self.on_confirmed(mid)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _sock_send(self, buf: bytes | bytearray) -> int:
         sent = super()._sock_send(buf)

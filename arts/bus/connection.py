@@ -100,9 +100,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_suback
         client.on_message = self._on_message
-        client.on_publish = lambda _client, _data, mid, _code, _props: self._listener.on_published(
-            mid
-        )
+        client.on_confirmed = self._on_confirmed
         client.on_socket_register_write = self._on_want_write
         client.on_socket_unregister_write = self._on_written
         client.on_socket_close = self._detach
@@ -294,6 +292,9 @@ class Connection:
             what(*arguments)
         except Exception:  # one bad message or listener must not make the process deaf
             log.exception("%s: a listener failed", self._address)
+
+    def _on_confirmed(self, mid: int) -> None:
+        self._tell(self._listener.on_published, mid)
 
     def _on_suback(
         self, _client: object, _data: object, mid: int, codes: list[ReasonCode], _props: object
