@@ -145,22 +145,24 @@ def polled_loops(module: Module, function: int, analysis: Analysis) -> frozenset
     """Positions of the loops to poll when nests without calls are polled only outermost."""
     data = module.data
     _, start, end = module.locals_of(function)
-    open_blocks: list[int | None] = []
-    outer: dict[int, int | None] = {}
-    calling: set[int | None] = {None}
     unwinding = {opcodes.CALL: analysis.members, opcodes.CALL_INDIRECT: analysis.types}
+    around: dict[int, int | None] = {}
+    calling: set[int | None] = {None}
+    innermost: list[int | None] = [None, None]
+    """The innermost loop at hand, outside the function and then inside each open block."""
     for at in opcodes.stops(opcodes.BETWEEN_BLOCKS, data, start, end):
         opcode = data[at]
         if opcode == opcodes.LOOP:
-            outer[at] = next((block for block in reversed(open_blocks) if block), None)
-            open_blocks.append(at)
+            around[at] = innermost[-1]
+            innermost.append(at)
         elif opcode in (opcodes.BLOCK, opcodes.IF, opcodes.TRY_TABLE):
-            open_blocks.append(None)
+            innermost.append(innermost[-1])
         elif opcode == opcodes.END:
-            del open_blocks[-1:]
+            if innermost.pop() in calling:
+                calling.add(innermost[-1])
         elif opcode in unwinding and u32(data, at + 1)[0] in unwinding[opcode]:
-            calling.update(open_blocks)
-    return frozenset(loop for loop, around in outer.items() if loop in calling or around in calling)
+            calling.add(innermost[-1])
+    return frozenset(loop for loop, outer in around.items() if loop in calling or outer in calling)
 
 
 def callers_of(calls: Sequence[Iterable[int]], seeds: Iterable[int]) -> frozenset[int]:

@@ -31,7 +31,7 @@ from arts.migratable.code import (
     push_all,
 )
 from arts.migratable.errors import NotWasm, Refused
-from arts.migratable.module import Module
+from arts.migratable.module import MAX_LOCALS, Module
 from arts.migratable.opcodes import I32, Immediate
 from arts.migratable.options import Options, Poll
 
@@ -121,6 +121,8 @@ class _Body:
         self._plain_instructions()
         if self.at != self.end or self.around:
             raise NotWasm("malformed code")
+        if len(self.types) > MAX_LOCALS:
+            raise Refused("more operands below calls than engines allow locals")
         return self.code
 
     def _plain_instructions(self) -> None:

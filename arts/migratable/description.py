@@ -128,6 +128,8 @@ def _description(fields: dict[str, Any]) -> Description:
     )
     if not len(description.functions) == len(description.frame_sizes) == len(description.points):
         raise ValueError
+    if min(description.frame_sizes, default=abi.TRAILER_SIZE) < abi.TRAILER_SIZE:
+        raise ValueError
     return description
 
 

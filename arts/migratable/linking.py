@@ -110,7 +110,12 @@ class Continuations:
             function = self.description.functions[function_id]
             code = body.parse(self._source, function, self._analysis, self.description.options)
             liveness.solve(code)
-            self._codes[function_id] = code, frame_of(code)
+            frame = frame_of(code)
+            found = frame.size + abi.TRAILER_SIZE, len(code.points)
+            described = self.description
+            if found != (described.frame_sizes[function_id], described.points[function_id]):
+                raise NotWasm("the program's description contradicts its source")
+            self._codes[function_id] = code, frame
         return self._codes[function_id]
 
 
