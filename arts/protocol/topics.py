@@ -96,6 +96,10 @@ class Topics:
         """The chunks of a program for one runtime."""
         return f"{self.proc}/programs/{digest}/data/{runtime}"
 
+    def program_credit(self, digest: str, runtime: str) -> str:
+        """What that runtime answers to the chunks: credits and re-requests."""
+        return f"{self.proc}/programs/{digest}/credit/{runtime}"
+
     def last_level(self, topic: str, prefix: str) -> str | None:
         """The one level of ``topic`` below ``prefix``, e.g. the runtime of an events topic."""
         head, _, tail = topic.rpartition("/")
