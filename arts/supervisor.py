@@ -9,6 +9,7 @@ same way as after a crash, minus the crash. One bad message cannot make the supe
 """
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +43,8 @@ from arts.store.base import Row, Store
 log = get_logger(__name__)
 
 _KINDS: Final[dict[str, type[Runtime] | type[Module]]] = {"runtime": Runtime, "module": Module}
+_SHOW_DELAY: Final = 0.01
+"""Seconds that the retained read model may lag behind."""
 
 
 class Programs(Protocol):
@@ -80,6 +83,7 @@ class Supervisor:
             instance=uuid.uuid4().hex, http_url=http_url, version=arts.__version__
         )
         self._timer: asyncio.TimerHandle | None = None
+        self._stale: dict[tuple[str, str], None] = {}
         self._fetches: set[asyncio.Task[None]] = set()
         self.realm = Realm(settings)
 
@@ -98,6 +102,7 @@ class Supervisor:
                 self._timer.cancel()
             for task in self._fetches:
                 task.cancel()
+            self._show_stale()
             self._announce(online=False)
 
     def _subscriptions(self) -> Iterator[tuple[str, int]]:
@@ -208,8 +213,7 @@ class Supervisor:
                     self._fetch(effect)
                 case Note(event, fields):
                     journal.append({"at": time.time(), "event": event, **fields})
-        for record in records.values():
-            self._show(record.kind, record.key)
+        self._show_soon(records)
         if journal:
             self._publish(self._topics.journal, codec.encode_document(journal))
             _log_journal(journal)
@@ -235,6 +239,17 @@ class Supervisor:
         native = runtime is None or runtime.reports
         payload = codec.encode_command(effect.message, native=native)
         self._publish(self._topics.control_of(effect.runtime), payload, qos=1)
+
+    def _show_soon(self, changed: Iterable[tuple[str, str]]) -> None:
+        """The read model may lag a little: a module that starts at once is shown once."""
+        if not self._stale:
+            asyncio.get_running_loop().call_later(_SHOW_DELAY, self._show_stale)
+        self._stale.update(dict.fromkeys(changed))
+
+    def _show_stale(self) -> None:
+        stale, self._stale = self._stale, {}
+        for kind, key in stale:
+            self._show(kind, key)
 
     def _show(self, kind: str, key: str) -> None:
         """Bring the retained read model up to date; empty removes it."""
@@ -300,10 +315,11 @@ def _refused(error: Exception) -> Response:
 
 
 def _log_journal(journal: list[dict[str, Any]]) -> None:
+    verbose = log.isEnabledFor(logging.DEBUG)
     for entry in journal:
         event = entry["event"]
         fields = {key: value for key, value in entry.items() if key not in ("at", "event")}
         if event.startswith("runtime.") or event == "migration.done":
             log.info(event, **fields)
-        else:
+        elif verbose:
             log.debug(event, **fields)
