@@ -297,7 +297,7 @@ def decode_notice(payload: bytes) -> m.SupervisorNotice | None:
 
 # ---------------------------------------------------------------------------- records
 
-R = TypeVar("R", Module, Runtime)
+R = TypeVar("R", bound=Module | Runtime)
 
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
     Module: TypeAdapter(Module),

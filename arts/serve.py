@@ -1,0 +1,95 @@
+"""Put a supervisor together from its settings and run it. The composition root; no decisions."""
+
+import asyncio
+import gc
+import signal
+from contextlib import AsyncExitStack
+
+from arts.api.http import serve as serve_http
+from arts.bus.base import Will
+from arts.bus.broker import open_broker
+from arts.bus.mqtt import MqttBus
+from arts.log import get_logger
+from arts.programs.store import ProgramStore
+from arts.protocol import codec
+from arts.protocol.messages import SupervisorNotice
+from arts.protocol.topics import Topics
+from arts.realm.state import RealmSettings
+from arts.settings import Settings
+from arts.store.sqlite import SqliteStore
+from arts.supervisor import Supervisor
+
+log = get_logger(__name__)
+
+
+def realm_settings(settings: Settings) -> RealmSettings:
+    """The numbers a realm decides with."""
+    return RealmSettings(
+        name=settings.realm, policy=settings.policy, **settings.liveness.model_dump()
+    )
+
+
+async def run_supervisor(settings: Settings) -> None:
+    """Supervise one realm until cancelled, SIGTERM or SIGINT; then leave in order.
+
+    Raises ``StoreError`` when another supervisor has the data directory, ``BusError`` when a broker
+    of our own cannot be started. A foreign broker that is down is waited for.
+    """
+    async with AsyncExitStack() as stack:
+        store = SqliteStore(
+            settings.data_dir / "realm.sqlite", synchronous=settings.store.synchronous
+        )
+        stack.callback(store.close)
+        broker = await stack.enter_async_context(
+            open_broker(
+                settings.broker,
+                settings.data_dir / "broker",
+                port=settings.listen.port or 0,
+                ws_port=settings.listen.ws_port,
+            )
+        )
+        programs = ProgramStore(settings.data_dir / "programs", settings.programs)
+        stack.push_async_callback(programs.close)
+        http_url = await stack.enter_async_context(
+            serve_http(programs, settings.http.host, settings.http.port)
+        )
+        bus = MqttBus(broker.url, f"{settings.realm}-supervisor", will=_will(settings.realm))
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        supervisor = Supervisor(
+            realm_settings(settings),
+            bus,
+            store,
+            programs,
+            http_url=settings.http.public_url or http_url,
+        )
+        log.info("supervisor.started", realm=settings.realm, broker=broker.url, http=http_url)
+        _calm_the_collector()
+        await _run_until_told(supervisor)
+        log.info("supervisor.stopped", realm=settings.realm)
+
+
+def _will(realm: str) -> Will:
+    """What the world reads when this process dies: nobody supervises."""
+    notice = SupervisorNotice(instance="", online=False)
+    return Will(Topics(realm).supervisor_state, codec.encode_document(notice), retain=True)
+
+
+def _calm_the_collector() -> None:
+    """What is loaded by now stays; and a batch makes more objects than the default counts on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
+
+
+async def _run_until_told(supervisor: Supervisor) -> None:
+    running = asyncio.create_task(supervisor.run(), name="supervisor")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not running.cancelled():  # somebody cancelled us, not the signal
+            running.cancel()
+            raise
