@@ -8,7 +8,6 @@ It refuses to know: reconnecting, what to resend, what the messages mean.
 """
 
 import asyncio
-import logging
 import os
 import socket
 import ssl
@@ -24,8 +23,9 @@ from arts.bus.base import Will
 from arts.bus.blockclient import BlockClient, dial
 from arts.bus.link import Listener
 from arts.errors import BusError
+from arts.log import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _DRAIN = 64 * 1024
 # Linux only; elsewhere brokers without TCP_NODELAY just answer 40 ms later.
@@ -217,7 +217,7 @@ class Connection:
         except OSError as error:
             self._fail(str(error))
         except Exception as error:  # a bug, ours or paho's: this connection cannot be trusted
-            log.exception("%s: cannot handle what the broker sent", self._address)
+            log.exception("bus.unreadable", broker=str(self._address))
             self._fail(f"cannot handle what the broker sent: {error}")
 
     def _quick_ack(self) -> None:
@@ -232,7 +232,7 @@ class Connection:
         try:
             self._client.loop_write()
         except Exception as error:
-            log.exception("%s: cannot send", self._address)
+            log.exception("bus.unwritable", broker=str(self._address))
             self._fail(f"cannot send: {error}")
         if self._fd >= 0 and self._client.want_write() and not self._writing:
             self._loop.add_writer(self._fd, self._write)
@@ -276,7 +276,7 @@ class Connection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            log.warning("%s: ignored a message on a topic that is not UTF-8", self._address)
+            log.warning("bus.topic_not_utf8", broker=str(self._address))
             return
         self._tell(
             self._listener.on_message,
@@ -291,7 +291,7 @@ class Connection:
         try:
             what(*arguments)
         except Exception:  # one bad message or listener must not make the process deaf
-            log.exception("%s: a listener failed", self._address)
+            log.exception("bus.listener_failed", broker=str(self._address))
 
     def _on_confirmed(self, mid: int) -> None:
         self._tell(self._listener.on_published, mid)

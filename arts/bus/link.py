@@ -21,7 +21,7 @@ class Listener(Protocol):
         ...
 
     def on_published(self, mid: int) -> None:
-        """The broker acknowledged our QoS 1 publish ``mid`` (or a QoS 0 one was sent)."""
+        """The broker acknowledged our QoS 1 publish ``mid``."""
         ...
 
     def on_lost(self, reason: str) -> None:

@@ -8,7 +8,6 @@ free; with ``auto`` off nothing moves until ``deliver``.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,8 +18,9 @@ from arts.bus.reconnecting import ReconnectingBus
 from arts.bus.session import TakeoverSession
 from arts.bus.topics import matches
 from arts.errors import BusError
+from arts.log import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Parcel(NamedTuple):
@@ -388,7 +388,7 @@ class MemoryLink:
         try:
             what(*arguments)
         except Exception:  # as on a real connection
-            log.exception("%s: a listener failed", self.client_id)
+            log.exception("bus.listener_failed", client=self.client_id)
 
 
 class MemoryBus(ReconnectingBus):

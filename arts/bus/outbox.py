@@ -87,7 +87,7 @@ class Outbox:
         self._by_mid.clear()
 
     def confirm(self, mid: int) -> None:
-        """The broker has it. An unknown identifier (a QoS 0 publication's) is ignored."""
+        """The broker has it. An unknown identifier is ignored."""
         number = self._by_mid.pop(mid, None)
         if number is not None:
             self._remove(number)

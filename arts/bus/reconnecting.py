@@ -6,7 +6,6 @@ this client. What the messages mean is for others.
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections import deque
@@ -16,8 +15,9 @@ from arts.bus.link import Link, LinkFactory
 from arts.bus.outbox import Outbox
 from arts.bus.topics import check_filter, check_publication
 from arts.errors import BusError
+from arts.log import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 3.0
@@ -114,7 +114,7 @@ class ReconnectingBus:
         if self._lost.is_set():
             raise BusError(f"{self._name}: lost while connecting")
         self._connected, self._down = True, False
-        log.info("%s: connected", self._name)
+        log.info("bus.connected", bus=self._name)
         self._emit(Connected(session_present))
         self._outbox.resend(link.publish)
 
@@ -131,13 +131,13 @@ class ReconnectingBus:
     def _check_grants(self, granted: dict[str, int]) -> None:
         for topic_filter, code in granted.items():
             if code > 2:
-                log.error("%s: subscription to %s refused", self._name, topic_filter)
+                log.error("bus.subscription_refused", bus=self._name, topic=topic_filter)
                 self._emit(SubscriptionRefused(topic_filter, code))
 
     def _went_down(self, reason: str) -> None:
         if not self._down:
             self._down = True
-            log.warning("no broker: %s", reason)
+            log.warning("bus.disconnected", bus=self._name, reason=reason)
             self._emit(Disconnected(reason))
 
     # -- what the link tells (Listener) -------------------------------------------------
