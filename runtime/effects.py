@@ -115,18 +115,6 @@ class Announce:
     modules: tuple[HeldModule, ...]
 
 
-Effect = (
-    Load
-    | Prepare
-    | Restore
-    | Connect
-    | Run
-    | Hold
-    | Freeze
-    | Thaw
-    | Release
-    | Terminate
-    | Discard
-    | Publish
-    | Announce
-)
+CopyEffect = Restore | Connect | Run | Hold | Freeze | Thaw | Release | Terminate | Discard
+"""Effects on a copy that exists."""
+Effect = Load | Prepare | CopyEffect | Publish | Announce

@@ -75,6 +75,9 @@ _ANNOUNCED: Final[Mapping[Condition, Literal["running", "frozen", "restored"]]] 
     _C.STOPPING: "running",
     _C.FROZEN: "frozen",
     _C.RELEASED: "frozen",
+    _C.PREPARING: "restored",
+    _C.READY: "restored",
+    _C.RESTORING: "restored",
     _C.RESTORED: "restored",
 }
 
@@ -126,11 +129,10 @@ class Held:
         return self.owed
 
     @property
-    def announcement(self) -> HeldModule | None:
-        """How a registration tells the realm; None for what the realm need not know."""
-        state = _ANNOUNCED.get(self.condition)
-        if state is None:
-            return None
+    def announcement(self) -> HeldModule:
+        """How a registration tells the realm: a target says "restored" from its first step on,
+        so that the realm does not take it for one that forgot."""
+        state = _ANNOUNCED[self.condition]
         return HeldModule(
             uuid=self.uuid,
             generation=self.generation,

@@ -168,6 +168,9 @@ class Host(Steps):
         held = self._held.get(command.uuid)
         if held is None:
             self._report(command, "released")
+        elif held.generation < command.generation and held.condition in _OWNING:
+            self._drop(held)  # it moved in, but the realm gave it back to where it came from
+            self._report(command, "released")
         elif held.migration != command.migration or held.condition not in _KEPT:
             self._refuse(command, "failed_precondition", f"the module is {held.condition}")
         elif held.condition is Condition.RELEASED:
@@ -338,6 +341,7 @@ class Host(Steps):
 
 
 _KEPT: Final = (Condition.FROZEN, Condition.RELEASED)
+_OWNING: Final = (Condition.RESTORED, Condition.OPENING, Condition.RUNNING, Condition.DETACHED)
 _HEARING: Final = (Condition.READY, Condition.RESTORING, Condition.RESTORED)
 
 _HANDLERS: Final[dict[type[Any], Callable[[Host, Any], None]]] = {

@@ -120,7 +120,6 @@ class Steps(Ledger):
         return self._now + self._timeouts.hear if self._online else None
 
     def _announce(self) -> None:
-        announcements = (held.announcement for held in self._held.values())
-        modules = tuple(held for held in announcements if held is not None)
+        modules = tuple(held.announcement for held in self._held.values())
         self._do(do.Announce(self._serial, modules))
         self._announce_at = self._now + self._timeouts.register

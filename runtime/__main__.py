@@ -1,0 +1,104 @@
+"""``python -m runtime``: one runtime process, from the command line or for ``arts up``.
+
+The shell of the shell: arguments, signals, which broker client and which engine. It ends with its
+parent where asked, so that no orphan keeps modules alive.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from arts.bus.mqtt import MqttBus
+from arts.bus.session import MqttSession
+from arts.errors import ArtsError
+from arts.log import configure, get_logger
+from runtime.agent import Agent
+from runtime.engines.wasmtime import WasmtimeEngine
+from runtime.settings import RuntimeSettings
+
+log = get_logger(__name__)
+
+
+def main(settings: RuntimeSettings, *, exit_with_stdin: bool = False) -> int:
+    """Be a runtime until SIGINT or SIGTERM; the exit status of the process.
+
+    ``exit_with_stdin``: also end when stdin closes, as it does when the parent dies.
+    """
+    try:
+        asyncio.run(_run(settings, exit_with_stdin))
+    except* ArtsError as group:
+        for error in group.exceptions:
+            log.error("runtime.failed", error=str(error))
+        return 1
+    return 0
+
+
+async def _run(settings: RuntimeSettings, exit_with_stdin: bool) -> None:
+    agent = Agent(
+        settings,
+        make_bus=lambda client_id, will: MqttBus(settings.broker, client_id, will=will),
+        make_session=lambda client_id: MqttSession(settings.broker, client_id),
+        engine=WasmtimeEngine(settings.data_dir / "compiled"),
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, agent.stop)
+    if exit_with_stdin:
+        await _watch_stdin(agent)
+    loop.set_exception_handler(lambda _, context: _die(context))
+    await agent.run()
+
+
+async def _watch_stdin(agent: Agent) -> None:
+    class Watcher(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            agent.stop()
+
+    await asyncio.get_running_loop().connect_read_pipe(Watcher, sys.stdin)
+
+
+def _die(context: dict[str, Any]) -> None:
+    """A callback failed in a way nobody foresaw: better no runtime than half a one."""
+    log.critical("runtime.bug", message=context["message"], exc_info=context.get("exception"))
+    os._exit(70)
+
+
+def _settings(arguments: list[str] | None = None) -> tuple[RuntimeSettings, argparse.Namespace]:
+    parser = argparse.ArgumentParser(prog="python -m runtime", description="Run an ARTS runtime.")
+    parser.add_argument("--broker", default="mqtt://127.0.0.1:1883")
+    parser.add_argument("--realm", default="realm")
+    parser.add_argument("--name", default="runtime")
+    parser.add_argument("--uuid")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--max-nmodules", type=int)
+    parser.add_argument("--keepalive", type=float)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--exit-with-stdin", action="store_true")
+    options = parser.parse_args(arguments)
+    settings = RuntimeSettings(
+        data_dir=options.data_dir,
+        realm=options.realm,
+        broker=options.broker,
+        name=options.name,
+        uuid=options.uuid,
+        labels=dict(label.split("=", 1) for label in options.label),
+    )
+    chosen = {
+        name: getattr(options, name)
+        for name in ("max_nmodules", "keepalive", "workers")
+        if getattr(options, name) is not None
+    }
+    return replace(settings, **chosen), options
+
+
+if __name__ == "__main__":
+    chosen_settings, chosen_options = _settings()
+    configure(chosen_options.log_level, realm=chosen_settings.realm, runtime=chosen_settings.name)
+    sys.exit(main(chosen_settings, exit_with_stdin=chosen_options.exit_with_stdin))

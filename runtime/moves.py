@@ -1,0 +1,163 @@
+"""Both ends of a move: capturing a module and sending it, receiving and rebuilding it.
+
+Nothing waits here that need not: the snapshot travels while the broker still confirms the
+module's last output, and only that confirmation makes the copy *frozen*. Knows no host: it says
+how things ended through ``emit``.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from arts.errors import ArtsError, BusError, RuntimeFault, SnapshotError
+from arts.protocol.topics import Topics
+from arts.protocol.transfer import Receiver
+from runtime import events as ev
+from runtime import snapshot as snapshots
+from runtime.copies import Copy
+from runtime.settings import RuntimeSettings
+from runtime.transfers import Transfers
+
+_INLINE: Final = 4 * 1024 * 1024
+"""Bytes of a module or snapshot that are handled at once; larger ones go to a thread, which costs
+latency but keeps the loop free."""
+
+
+class Moves:
+    """Moves from and to one runtime."""
+
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        topics: Topics,
+        transfers: Transfers,
+        emit: Callable[[ev.Event], None],
+    ) -> None:
+        self._settings, self._topics = settings, topics
+        self._transfers, self._emit = transfers, emit
+        self._freezing: dict[int, asyncio.Task[None]] = {}
+        self._topic_of: dict[int, str] = {}
+        """Copy -> topic of its transfer."""
+        self._received: dict[int, Receiver] = {}
+
+    # ------------------------------------------------------------------------ source
+
+    def freeze(self, copy: Copy, migration: str) -> None:
+        """Stop the module and send it away. -> ModuleFrozen | FreezeFailed."""
+        task = copy.do(self._freeze(copy, migration))
+        self._freezing[copy.number] = task
+        task.add_done_callback(lambda _: self._freezing.pop(copy.number, None))
+
+    def forget(self, copy: Copy) -> None:
+        """Stop whatever of a move this copy is in."""
+        task = self._freezing.pop(copy.number, None)
+        if task is not None:
+            task.cancel()
+        self._received.pop(copy.number, None)
+        topic = self._topic_of.pop(copy.number, None)
+        if topic is not None:
+            self._transfers.forget(topic)
+
+    async def _freeze(self, copy: Copy, migration: str) -> None:
+        try:
+            paused_at = await self._stop(copy)
+            if copy.ended:
+                return  # its last words are the answer
+            digest, size = await self._ship(copy, migration)
+        except ArtsError as error:
+            self._emit(ev.FreezeFailed(copy.number, error.code, str(error)))
+        else:
+            self._emit(ev.ModuleFrozen(copy.number, digest, size, paused_at))
+
+    async def _ship(self, copy: Copy, migration: str) -> tuple[str, int]:
+        """Send the snapshot; its digest and size once the broker has all that came before it."""
+        carry = copy.traffic.cut()
+        confirmed = asyncio.create_task(copy.traffic.confirmed(self._settings.confirm_timeout))
+        try:
+            await asyncio.sleep(0)  # let it speak to the broker before we are busy
+            data = await self._capture(copy, carry)
+            digest = self._send(copy, migration, data)
+            if not await confirmed:
+                raise BusError("the broker did not confirm the module's output in time")
+        finally:
+            confirmed.cancel()
+        return digest, len(data)
+
+    async def _stop(self, copy: Copy) -> float:
+        """Pause the module; the wall time at which it stood."""
+        assert copy.program is not None
+        assert copy.instance is not None
+        if copy.program.refusal or not copy.instance.migratable:
+            raise SnapshotError(copy.program.refusal or "this instance cannot be moved")
+        if not await copy.pause(self._settings.pause_timeout):
+            raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
+        return time.time()
+
+    async def _capture(self, copy: Copy, carry: Collection[int]) -> bytes:
+        instance = copy.instance
+        assert instance is not None
+
+        def capture() -> bytes:
+            return snapshots.encode(instance.snapshot(carry))
+
+        if instance.stats().memory_bytes <= _INLINE:
+            return capture()
+        return await asyncio.to_thread(capture)
+
+    def _send(self, copy: Copy, migration: str, data: bytes) -> str:
+        credit_topic = self._topics.snapshot_credit(migration)
+        self._topic_of[copy.number] = credit_topic
+        return self._transfers.send(self._topics.snapshot_data(migration), credit_topic, data)
+
+    # ------------------------------------------------------------------------ target
+
+    async def expect(self, copy: Copy, migration: str) -> None:
+        """Be ready for the snapshot. -> SnapshotReceived | RestoreFailed, later.
+
+        Raises ``BusError``.
+        """
+        data_topic = self._topics.snapshot_data(migration)
+        self._topic_of[copy.number] = data_topic
+        await self._transfers.receive(
+            data_topic,
+            self._topics.snapshot_credit(migration),
+            Receiver(max_bytes=self._settings.max_snapshot_bytes),
+            lambda receiver: self._on_received(copy, receiver),
+        )
+
+    def _on_received(self, copy: Copy, receiver: Receiver) -> None:
+        if receiver.failure is not None:
+            self._emit(ev.RestoreFailed(copy.number, SnapshotError.code, receiver.failure))
+        else:
+            self._received[copy.number] = receiver
+            self._emit(ev.SnapshotReceived(copy.number))
+
+    def restore(self, copy: Copy) -> None:
+        """Rebuild the module of what came. -> ModuleRestored | RestoreFailed."""
+        receiver = self._received.pop(copy.number)
+        data, digest = receiver.data, receiver.digest
+        assert data is not None
+        assert digest is not None
+        if len(data) <= _INLINE:
+            self._conclude(copy, data, digest, self._rebuild(copy, data))
+        else:
+            copy.do(self._restore_aside(copy, data, digest))
+
+    async def _restore_aside(self, copy: Copy, data: bytes, digest: str) -> None:
+        self._conclude(copy, data, digest, await asyncio.to_thread(self._rebuild, copy, data))
+
+    def _rebuild(self, copy: Copy, data: bytes) -> RuntimeFault | None:
+        try:
+            copy.restore(snapshots.decode(data))
+        except RuntimeFault as error:
+            return error
+        return None
+
+    def _conclude(self, copy: Copy, data: bytes, digest: str, error: RuntimeFault | None) -> None:
+        if copy.ended:
+            copy.runner.close()  # discarded while it was rebuilt
+        elif error is None:
+            self._emit(ev.ModuleRestored(copy.number, digest, len(data)))
+        else:
+            self._emit(ev.RestoreFailed(copy.number, error.code, str(error)))

@@ -1,0 +1,50 @@
+"""Everything about one runtime process that its operator may choose. Data only.
+
+Built once, by the command line or a test, and handed down; nothing else reads the environment.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arts.model import Filetype, Limits
+from runtime.ledger import Timeouts
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """One runtime. Times are seconds, sizes are bytes."""
+
+    data_dir: Path
+    """Its own: identity, programs, compiled code. Two processes cannot share one."""
+    realm: str = "realm"
+    broker: str = "mqtt://127.0.0.1:1883"
+    name: str = "runtime"
+    uuid: str | None = None
+    """None: made once and kept in ``data_dir``."""
+    max_nmodules: int = 100
+    labels: dict[str, str] = field(default_factory=dict)
+    apis: frozenset[str] = frozenset({"wasi:snapshot_preview1"})
+    filetypes: frozenset[Filetype] = frozenset({Filetype.WASM})
+    keepalive: float = 2.0
+    """Between signs of life; the realm suspects the runtime after a few are missing."""
+    workers: int = max(2, min(8, os.cpu_count() or 1))
+    """Threads on which modules run."""
+    limits: Limits = Limits(
+        memory_bytes=256 * MEBIBYTE, slice_seconds=0.05, output_bytes_per_second=MEBIBYTE
+    )
+    """For modules that name none of their own."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    session_timeout: float = 3.0
+    """For one attempt to take a module's MQTT session."""
+    pause_timeout: float = 5.0
+    """To the next safepoint of a module that is to move."""
+    confirm_timeout: float = 0.5
+    """For the broker's word on a module's output before it moves."""
+    stop_grace: float = 2.0
+    """Between a module's TERM signal and its end."""
+    program_cache_bytes: int = 512 * MEBIBYTE
+    max_program_bytes: int = 64 * MEBIBYTE
+    max_snapshot_bytes: int = 1024 * MEBIBYTE

@@ -1,0 +1,224 @@
+"""What goes into and comes out of one copy of a module: lines, channel messages, its session.
+
+Everything happens on the loop's thread except ``listen``, which the engine calls from a worker.
+Once *muted*, nothing of the module gets out any more. Knows no realm and no moves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from arts.bus.base import Closed, Publication, Session, SessionEvent
+from arts.errors import BusError
+from arts.log import get_logger
+from arts.protocol.messages import StartModule
+from arts.protocol.topics import Topics
+from runtime.channels import STDIN, Inbox
+from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine, Program
+from runtime.outlet import Outlet
+from runtime.runner import Runner
+
+log = get_logger(__name__)
+
+_BURST: Final = 2000
+"""Activities not yet handled here after which the module is asked to pause."""
+_UNCONFIRMED: Final = 500
+"""Channel writes after which the broker must confirm before the module may write more."""
+_CONFIRM_TIMEOUT: Final = 5.0
+
+
+class Traffic:
+    """Input and output of the copy that ``runner`` runs.
+
+    ``on_lost`` hears when the session is cut, ``on_fault`` when the module writes what no broker
+    takes (in words).
+    """
+
+    def __init__(
+        self,
+        module: StartModule,
+        runner: Runner,
+        *,
+        topics: Topics,
+        outlet: Outlet,
+        on_lost: Callable[[], None],
+        on_fault: Callable[[str], None],
+    ) -> None:
+        self._module, self._runner = module, runner
+        self._topics, self._outlet = topics, outlet
+        self._on_lost, self._on_fault = on_lost, on_fault
+        self._loop = asyncio.get_running_loop()
+        self._written = {spec.path: spec for spec in module.channels if "w" in spec.mode}
+        self._inbox = Inbox(())
+        self._session: Session | None = None
+        self._open = False
+        self._cut_off = False
+        self._reading = True
+        self._activities: deque[Activity] = deque()
+        self._drain_due = False
+        self._unconfirmed = 0
+        self._confirming: asyncio.Task[None] | None = None
+        self.muted = False
+
+    def equip(self, program: Program, first_receipt: int) -> bool:
+        """Find out what the module can read; whether it needs a session."""
+        stdin = self._topics.stdio(STDIN, self._module.uuid) if program.reads_stdin else None
+        self._inbox = Inbox(self._module.channels, stdin, first_receipt=first_receipt)
+        return bool(self._inbox.filters or self._written)
+
+    # ------------------------------------------------------------------------ out
+
+    def listen(self, activity: Activity) -> None:
+        """Called by the engine, on whatever thread the module runs, in order."""
+        self._activities.append(activity)
+        if not self._drain_due:
+            self._drain_due = True
+            self._loop.call_soon_threadsafe(self.drain)
+        if len(self._activities) > _BURST:
+            self._runner.ask()
+
+    def drain(self) -> None:
+        """Handle all that the module has done so far."""
+        self._drain_due = False
+        while self._activities:
+            activity = self._activities.popleft()
+            if self.muted:
+                continue
+            match activity:
+                case OutputLine(stream, line):
+                    topic = self._topics.stdio(stream, self._module.uuid)
+                    self._outlet.write(self, topic, line)
+                case ChannelWrite(path, payload):
+                    self._write(path, payload)
+                case Consumed(receipt):
+                    self._inbox.taken(receipt)
+        self._settle()
+
+    def choke(self, choked: bool) -> None:
+        """Hold the module while it prints faster than the broker takes."""
+        if choked:
+            self._runner.hold("output")
+        else:
+            self._runner.release("output")
+
+    async def confirmed(self, timeout: float) -> bool:
+        """Wait until the broker has all that came out, and knows all that was acknowledged."""
+        waits = [self._outlet.confirmed(self, timeout)]
+        if self._session is not None:
+            waits.append(self._session.flush(timeout))
+        return all(await asyncio.gather(*waits))
+
+    def _write(self, path: str, payload: bytes) -> None:
+        spec = self._written.get(path)
+        if spec is None or self._session is None:
+            return
+        try:
+            self._session.publish(Publication(spec.topic, payload, min(spec.qos, 1)))
+        except BusError as error:
+            self._on_fault(f"{path}: {error}")
+            return
+        self._unconfirmed += 1
+        if self._unconfirmed >= _UNCONFIRMED and self._confirming is None:
+            self._writable()
+            self._confirming = asyncio.create_task(self._confirm(self._session))
+
+    async def _confirm(self, session: Session) -> None:
+        try:
+            while self._open and not await session.flush(_CONFIRM_TIMEOUT):
+                pass
+            self._unconfirmed = 0
+        finally:
+            self._confirming = None
+            self._writable()
+
+    def _writable(self) -> None:
+        instance = self._runner.instance
+        if instance is not None:
+            instance.set_writable(self._open and self._unconfirmed < _UNCONFIRMED)
+            self._runner.wake()
+
+    # ------------------------------------------------------------------------ in
+
+    def _on_session_event(self, event: SessionEvent) -> None:
+        if isinstance(event, Closed):
+            self._on_closed(event)
+            return
+        instance = self._runner.instance
+        inputs = self._inbox.take(event)
+        if instance is not None:
+            for path, payload, receipt in inputs:
+                instance.deliver(path, payload, receipt)
+        self._settle()
+        self._runner.wake()
+
+    def _settle(self) -> None:
+        settled = self._inbox.settle()
+        if self._session is None or self.muted:
+            return
+        for delivery in settled:
+            self._session.acknowledge(delivery)
+        if self._reading and self._inbox.full:
+            self._reading = False
+            self._session.pause_reading()
+        elif not self._reading and not self._inbox.full:
+            self._reading = True
+            self._session.resume_reading()
+
+    def cut(self) -> frozenset[int]:
+        """Divide the input of the paused module for a move: receipts the snapshot must carry."""
+        cut = self._inbox.cut()
+        if self._session is not None:
+            for delivery in cut.acknowledge:
+                self._session.acknowledge(delivery)
+        return cut.carry
+
+    # ------------------------------------------------------------------------ the session
+
+    async def connect(self, session: Session, timeout: float) -> None:
+        """Take the module's session (the one it had, or ``session``). Raises ``BusError``."""
+        session = self._session = self._session or session
+        self._cut_off, self._reading = False, True
+        try:
+            if not await session.connect(self._on_session_event, timeout):
+                self._inbox.expect_nothing()
+                await session.subscribe(self._inbox.filters, timeout)
+        except BusError:
+            await session.close()
+            raise
+        if self._cut_off:
+            raise BusError("the session was cut while it was taken")
+        self._open = True
+        self._writable()
+
+    def _on_closed(self, event: Closed) -> None:
+        was_open, self._open, self._cut_off = self._open, False, True
+        self._inbox.detach()
+        if was_open and not self.muted:
+            log.warning("session.lost", module=self._module.uuid, reason=event.reason)
+            self._writable()
+            self._on_lost()
+
+    async def leave(self) -> None:
+        """Disconnect; the broker keeps the session for the next owner."""
+        self._open = False
+        if self._session is not None:
+            await self._session.close()
+
+    async def purge(self) -> None:
+        """Disconnect and make the broker forget the session: the module is gone for good."""
+        session, self._session, self._open = self._session, None, False
+        if session is None:
+            return
+        try:
+            await session.purge()
+        except BusError as error:
+            log.warning("session.not_purged", module=self._module.uuid, error=str(error))
+
+    def mute(self) -> None:
+        """From now on nothing of the module gets out."""
+        self.muted = True
+        self._activities.clear()
+        self._outlet.forget(self)
+        if self._confirming is not None:
+            self._confirming.cancel()
