@@ -175,6 +175,16 @@ class Client:
         ) as messages:
             yield decode(messages)
 
+    @asynccontextmanager
+    async def messages(self, *topic_filters: str) -> "AsyncIterator[AsyncIterator[Received]]":
+        """Whatever is published on any topics, from now on and retained messages first."""
+        async with self._connection.listen(*topic_filters) as messages:
+            yield messages
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish anything, QoS 1. Raises ``BusError`` if too much is unsent."""
+        self._connection.bus.publish(topic, payload, qos=1)
+
     def write_stdin(self, module: str, line: bytes) -> None:
         """Give a module (uuid) a line of input. Raises ``BusError`` if too much is unsent."""
         self._connection.bus.publish(self.topics.stdio("stdin", module), line, qos=1)
