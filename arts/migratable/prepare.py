@@ -51,14 +51,14 @@ from arts.migratable.options import Options, Poll
 RESERVED: Final = "arts."
 
 
-def prepare(wasm: bytes, options: Options | None = None) -> bytes:
+def prepare(wasm: bytes | bytearray, options: Options | None = None) -> bytes:
     """The migratable form of a core module.
 
     Raises NotWasm for bytes that are no module, Refused for programs that cannot be captured. A
     module that is malformed inside may pass; an engine will then reject the result.
     """
     chosen = Options() if options is None else options
-    module = parse(wasm)
+    module = parse(bytes(wasm))
     _check_names(module)
     return _Preparation(module, chosen).assemble()
 

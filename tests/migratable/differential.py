@@ -12,7 +12,8 @@ from typing import Any
 import wasmtime
 
 from arts.migratable import Options, Poll, abi, prepare
-from tests.migratable.host import Guest, Program
+
+from .host import Guest, Program
 
 Imports = dict[tuple[str, str], Callable[..., Any]]
 
@@ -26,7 +27,9 @@ class Observed:
     globals: tuple[str, ...]
 
 
-def program(wasm: bytes, small_loop: int = 256, nest: bool = False, blocking: Any = None) -> Program:
+def program(
+    wasm: bytes, small_loop: int = 256, nest: bool = False, blocking: Any = None
+) -> Program:
     """The program prepared with reproducible pause points."""
     names = frozenset(blocking) if blocking is not None else abi.BLOCKING_IMPORTS
     return Program(prepare(wasm, Options(Poll.COUNTDOWN, nest, names)), small_loop)

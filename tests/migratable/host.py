@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import wasmtime
-from wasmtime import Func, FuncType, Global, Instance, Limits, Linker, Memory, Module, Store, Table
-from wasmtime import TableType, Val, ValType
+from wasmtime import Instance, Linker, Memory, Module, Store, Table, Val
 
 from arts.migratable import Continuations, ResumePoint, abi, describe, link_frames, walk_frames
 
@@ -175,9 +174,7 @@ class Guest:
         described = self.program.description
         memories = [
             bytes(memory.read(self.store, 0, memory.data_len(self.store)))
-            for memory in (
-                self.own(f"{abi.MEMORY_PREFIX}{n}") for n in range(described.memories)
-            )
+            for memory in (self.own(f"{abi.MEMORY_PREFIX}{n}") for n in range(described.memories))
         ]
         values = {
             number: self.own(f"{abi.GLOBAL_PREFIX}{number}").value(self.store)
