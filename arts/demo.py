@@ -6,12 +6,12 @@ the verdict is made of what an observer saw on the broker, not of what anybody c
 """
 
 import asyncio
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from arts.bus.base import Received
 from arts.client import Client
@@ -87,7 +87,7 @@ async def run_demo(client: Client, report: Report, *, rounds: int = ROUNDS) -> l
 
 
 async def _start(
-    client: Client, stack: AsyncExitStack, program: str, *, name: str = "", **fields: object
+    client: Client, stack: AsyncExitStack, program: str, *, name: str = "", **fields: Any
 ) -> Traveller:
     """Listen first, then start: not a line is missed."""
     traveller = Traveller(name or program, str(uuid.uuid4()))
@@ -122,6 +122,7 @@ class Post:
         self._topic = topic
         self.sent = 0
         self.answers: list[str] = []
+        self._answered = asyncio.Event()
 
     async def send(self) -> None:
         """One message every few milliseconds, until cancelled."""
@@ -134,12 +135,15 @@ class Post:
         """Remember the answers in the order in which they come."""
         async for message in messages:
             self.answers.append(message.payload.decode())
+            self._answered.set()
 
     async def settle(self, timeout: float) -> None:
         """Wait for the last answer, and a little longer for one too many."""
-        end = time.monotonic() + timeout
-        while len(self.answers) < self.sent and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while len(self.answers) < self.sent:
+                    self._answered.clear()
+                    await self._answered.wait()
         await asyncio.sleep(0.3)
 
     def judge(self, moves: int) -> Verdict:
