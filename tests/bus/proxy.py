@@ -94,9 +94,11 @@ class _Side(asyncio.Protocol):
         elif self.peer is not None:
             self.peer.send(data)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        # Only half of the line ends: closing it all could reset what is still on its way.
         if self.peer is not None and self.peer._transport is not None:
-            self.peer._transport.close()
+            self.peer._transport.write_eof()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.peer is not None and self.peer._transport is not None:
