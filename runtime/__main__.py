@@ -29,13 +29,13 @@ def main(settings: RuntimeSettings, *, exit_with_stdin: bool = False) -> int:
 
     ``exit_with_stdin``: also end when stdin closes, as it does when the parent dies.
     """
+    status = 0
     try:
         asyncio.run(_run(settings, exit_with_stdin))
     except* ArtsError as group:
-        for error in group.exceptions:
-            log.error("runtime.failed", error=str(error))
-        return 1
-    return 0
+        log.error("runtime.failed", errors=[str(error) for error in group.exceptions])
+        status = 1
+    return status
 
 
 async def _run(settings: RuntimeSettings, exit_with_stdin: bool) -> None:

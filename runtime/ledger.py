@@ -100,10 +100,10 @@ class Ledger:
             self._ended.popitem(last=False)
 
     def _call_off(self, migration: str | None) -> None:
-        if migration is not None:
-            self._called_off[migration] = None
-            if len(self._called_off) > _REMEMBERED:
-                self._called_off.popitem(last=False)
+        assert migration is not None
+        self._called_off[migration] = None
+        if len(self._called_off) > _REMEMBERED:
+            self._called_off.popitem(last=False)
 
     def _do(self, effect: do.Effect) -> None:
         self._effects.append(effect)
