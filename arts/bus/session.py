@@ -45,6 +45,7 @@ class TakeoverSession:
         self._timeout = timeout
         self._outbox = Outbox(outbox_limit, outbox_bytes)
         self._link: Link | None = None
+        self._ready = False
         self._listener: Callable[[SessionEvent], None] | None = None
         self._deliveries: deque[tuple[int, int]] = deque()
         self._last_receipt = 0
@@ -68,6 +69,8 @@ class TakeoverSession:
             raise
         if self._link is None:
             raise BusError(f"{self._name}: lost while connecting")
+        # What the listener published meanwhile has waited: older publications go first.
+        self._ready = True
         self._outbox.resend(self._link.publish)
         return known
 
@@ -102,7 +105,7 @@ class TakeoverSession:
         check_publication(topic, payload, qos)
         if qos:
             entry = self._outbox.add(topic, payload, qos, False)
-            if self._link is not None:
+            if self._link is not None and self._ready:
                 self._outbox.send(entry, self._link.publish)
                 self._barrier_needed = False
         elif self._link is not None:
@@ -185,7 +188,7 @@ class TakeoverSession:
 
     def on_lost(self, reason: str) -> None:
         """The connection is gone, and with it every receipt."""
-        self._link = None
+        self._link, self._ready = None, False
         self._deliveries.clear()
         self._barrier_needed = False
         for passed in self._barriers.values():

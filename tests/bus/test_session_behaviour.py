@@ -113,6 +113,28 @@ async def test_graceful_move_under_traffic_loses_nothing(network: Network) -> No
     assert consumed + [delivery.payload for delivery in owner.deliveries] == numbers(0, 400)
 
 
+async def test_publishing_from_the_listener_right_after_a_takeover(network: Network) -> None:
+    bus, a = await publisher(network), await module(network, "m", "in")
+    bus.subscribe(f"{network.prefix}/out")
+    await a.session.close()
+    await publish(network, bus, numbers(0, 20))
+    a.session.publish(Publication(f"{network.prefix}/out", b"older"))
+
+    def echo(event: SessionEvent) -> None:
+        if isinstance(event, Delivery):
+            a.session.publish(Publication(f"{network.prefix}/out", event.payload))
+
+    await a.session.connect(echo, 5)
+    out: list[bytes] = []
+    while out[-1:] != [b"19"]:
+        out += [message.payload for message in await messages(bus, 1)]
+    assert await a.session.flush(5)
+    bus.publish(f"{network.prefix}/out", b"end", qos=1)
+    while out[-1] != b"end":
+        out += [message.payload for message in await messages(bus, 1)]
+    assert out == [b"older", *numbers(0, 20), b"end"]
+
+
 async def test_acknowledging_one_acknowledges_all_before(network: Network) -> None:
     bus, a = await publisher(network), await module(network, "m", "in")
     await publish(network, bus, numbers(0, 5))
