@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 from arts.bus.base import Bus
 
-WINDOW: Final = 1000
+WINDOW: Final = 256
 """Lines of all modules that the broker has not confirmed."""
-BACKLOG: Final = 500
+BACKLOG: Final = 256
 """Lines of one module that wait here before it is choked."""
 _CONFIRM_TIMEOUT: Final = 5.0
 
