@@ -1,6 +1,29 @@
-"""The ``arts`` command."""
+"""The ``arts`` command: thin shells around the client, the supervisor and the runtime.
+
+One file per group of commands, each with ``register(app)``. Heavy imports belong into the
+commands, so that ``arts --help`` stays quick.
+"""
+
+import typer
+
+from arts.cli import doctor, listing, modules, programs, serve, streams, up
+from arts.cli.common import ErrorsToExitCodes, print_version
+
+app = typer.Typer(
+    cls=ErrorsToExitCodes,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Places WebAssembly modules on runtimes over MQTT, and moves them while they run.",
+    epilog="Exit status: 0 done, 1 failed, 2 bad request or configuration, 3 not found, "
+    "4 not possible now, 5 broker or supervisor out of reach, 130 interrupted.",
+)
+app.callback()(print_version)
+
+for commands in (up, serve, modules, listing, streams, programs, doctor):
+    commands.register(app)
 
 
 def main() -> None:
-    """Placeholder until the command line lands."""
-    raise SystemExit("arts: no commands yet")
+    """Entry point of ``arts`` and of ``python -m arts``."""
+    app(prog_name="arts")

@@ -167,8 +167,7 @@ class Client:
 
         async def decode(messages: AsyncIterator[Received]) -> AsyncIterator[OutputLine]:
             async for message in messages:
-                stream = message.topic.split("/")[-2]
-                yield OutputLine(stream, message.payload.decode(errors="replace"))
+                yield _line(message)
 
         async with self._connection.listen(
             *(self.topics.stdio(s, module) for s in streams)
@@ -184,6 +183,22 @@ class Client:
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish anything, QoS 1. Raises ``BusError`` if too much is unsent."""
         self._connection.bus.publish(topic, payload, qos=1)
+
+    @asynccontextmanager
+    async def follow(self, module: str) -> "AsyncIterator[AsyncIterator[OutputLine | Change]]":
+        """A module's (uuid) lines and its own changes, in the order in which they happened."""
+
+        async def decode(messages: AsyncIterator[Received]) -> AsyncIterator[OutputLine | Change]:
+            async for message in messages:
+                if message.topic == state:
+                    yield Change("module", module, _document(message.payload))
+                else:
+                    yield _line(message)
+
+        state = self.topics.module_state(module)
+        streams = (self.topics.stdio(stream, module) for stream in ("stdout", "stderr"))
+        async with self._connection.listen(state, *streams) as messages:
+            yield decode(messages)
 
     def write_stdin(self, module: str, line: bytes) -> None:
         """Give a module (uuid) a line of input. Raises ``BusError`` if too much is unsent."""
@@ -228,6 +243,11 @@ async def _post(url: str, data: bytes, query: dict[str, str]) -> Document:
             return document
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise BusError(f"cannot upload to {url}: {error}") from None
+
+
+def _line(message: Received) -> OutputLine:
+    stream = message.topic.split("/")[-2]
+    return OutputLine(stream, message.payload.decode(errors="replace"))
 
 
 def _document(payload: bytes) -> Document | None:

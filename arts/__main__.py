@@ -1,0 +1,5 @@
+"""``python -m arts`` is ``arts``."""
+
+from arts.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""Commands that change something: ``run``, ``migrate``, ``rm``."""
+
+import shlex
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arts.cli.common import (
+    BrokerOption,
+    JsonOption,
+    ModuleArgument,
+    RealmOption,
+    connect,
+    err,
+    escaped,
+    out,
+    print_json,
+    run,
+)
+from arts.cli.listing import note, size
+from arts.cli.streams import show_until_end
+
+if TYPE_CHECKING:
+    from arts.client import Client
+
+Document = dict[str, Any]
+
+_START = 60.0
+_SETTLED = ("running", "pending", "failed", "exited")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run_module)
+    app.command()(migrate)
+    app.command("rm")(remove)
+
+
+def parse_channel(text: str) -> dict[str, str]:
+    """``PATH=TOPIC[:r|w|rw]`` as a channel. Raises ``typer.BadParameter``."""
+    path, separator, topic = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{text!r} is not PATH=TOPIC[:r|w|rw]")
+    head, colon, mode = topic.rpartition(":")
+    if colon and mode in ("r", "w", "rw"):
+        return {"path": path, "topic": head, "mode": mode}
+    return {"path": path, "topic": topic, "mode": "rw"}
+
+
+def run_module(
+    program: Annotated[
+        str, typer.Argument(help="A .wasm file here, a program that the realm knows, or a URL.")
+    ],
+    args: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of the program; options after --.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the module.")] = None,
+    more_args: Annotated[
+        str | None, typer.Option("--args", help="Arguments in one text, as a shell splits it.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", "-e", help="NAME=value, repeatable.")
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", "-c", help="PATH=TOPIC[:r|w|rw], repeatable."),
+    ] = None,
+    parent: Annotated[str | None, typer.Option(help="Only on this runtime.")] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--detach", "-f/-d", help="Show its output until it ends."),
+    ] = False,
+    as_json: JsonOption = False,
+    broker: BrokerOption = None,
+    realm: RealmOption = None,
+) -> None:
+    """Start a module.
+
+    Ends when the module runs, or with --follow when it ends, with its exit code. A module that
+    no runtime can take now waits in the realm (exit status 4).
+    """
+    fields: Document = {
+        "name": name or Path(program).stem,
+        "args": [*(args or ()), *shlex.split(more_args or "")],
+        "env": env or [],
+        "channels": [parse_channel(text) for text in channel or ()],
+        "parent": parent,
+    }
+    run(_run(program, fields, follow, as_json, broker, realm))
+
+
+async def _run(
+    program: str,
+    fields: Document,
+    follow: bool,
+    as_json: bool,
+    broker: str | None,
+    realm: str | None,
+) -> None:
+    async with connect(broker, realm) as client:
+        filename, digest = await _uploaded(client, program)
+        fields |= {"uuid": str(uuid.uuid4()), "program": digest}
+        if follow:
+            async with client.follow(fields["uuid"]) as news:
+                await client.create(filename, **fields)
+                raise typer.Exit(await show_until_end(news))
+        module = await client.create(filename, **fields)
+        if module["state"] != "pending":
+            module = await client.wait_state(module["uuid"], _SETTLED, timeout=_START)
+    if as_json:
+        print_json(module)
+    else:
+        _tell(module)
+    raise typer.Exit({"pending": 4, "failed": 1}.get(module["state"], 0))
+
+
+async def _uploaded(client: "Client", program: str) -> tuple[str, str | None]:
+    """What to ask the realm for: a file that is here is uploaded first."""
+    path = _file_here(program)
+    if path is None:
+        return program, None
+    with err.status(f"Uploading {escaped(path.name)}"):
+        document = await client.upload(path, name=path.name)
+    if document["refusal"]:
+        err.print(f"[yellow]note:[/] it cannot be moved: {escaped(document['refusal'])}")
+    return path.name, document["source_digest"]
+
+
+def _file_here(program: str) -> Path | None:
+    path = Path(program)
+    return path if "://" not in program and path.is_file() else None
+
+
+def _tell(module: Document) -> None:
+    where = (module["parent"] or {}).get("name")
+    place = f" on [bold]{escaped(where)}[/]" if where else ""
+    remark = note(module)
+    out.print(
+        f"[bold]{escaped(module['name'])}[/] ({module['uuid'][:8]}) is {module['state']}{place}"
+        + (f": {escaped(remark)}" if remark else ""),
+        soft_wrap=True,
+    )
+
+
+def migrate(
+    module: ModuleArgument,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Runtime; without it the realm chooses.")
+    ] = None,
+    as_json: JsonOption = False,
+    broker: BrokerOption = None,
+    realm: RealmOption = None,
+) -> None:
+    """Move a module while it runs."""
+    run(_migrate(module, to, as_json, broker, realm))
+
+
+async def _migrate(
+    module: str, to: str | None, as_json: bool, broker: str | None, realm: str | None
+) -> None:
+    async with connect(broker, realm) as client:
+        with err.status(f"Moving {escaped(module)}"):
+            moved = await client.move(module, to)
+    if as_json:
+        print_json(moved)
+        return
+    out.print(
+        f"[bold]{escaped(moved['module']['name'])}[/] moved from {escaped(moved['from'])} to "
+        f"[bold]{escaped(moved['to'])}[/]: {moved['downtime_ms']:.1f} ms downtime, "
+        f"{size(moved['bytes'])}",
+        soft_wrap=True,
+    )
+
+
+def remove(
+    modules: Annotated[list[str], typer.Argument(help="Names, uuids, or beginnings of them.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Do not let them react to their TERM signal.")
+    ] = False,
+    as_json: JsonOption = False,
+    broker: BrokerOption = None,
+    realm: RealmOption = None,
+) -> None:
+    """Stop modules and forget them."""
+    run(_remove(modules, force, as_json, broker, realm))
+
+
+async def _remove(
+    modules: list[str], force: bool, as_json: bool, broker: str | None, realm: str | None
+) -> None:
+    async with connect(broker, realm) as client:
+        removed = []
+        for module in modules:
+            with err.status(f"Stopping {escaped(module)}"):
+                removed.append(await client.delete(module, force=force))
+            if not as_json:
+                out.print(f"{escaped(removed[-1]['name'])} is gone")
+    if as_json:
+        print_json(removed)
