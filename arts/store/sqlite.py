@@ -59,11 +59,18 @@ class SqliteStore:
 
     def commit(self, rows: Sequence[Row]) -> None:
         """Write all rows in one transaction, or none. Raises ``StoreError``."""
-        written = [row for row in rows if row.value is not None]
-        deleted = [(row.kind, row.key) for row in rows if row.value is None]
+        deleted: dict[tuple[str, str], None] = {}
+        written: dict[tuple[str, str], Row] = {}
+        for row in rows:  # the last word on a key counts, and a key written anew is a new one
+            key = (row.kind, row.key)
+            if row.value is None:
+                deleted[key] = None
+                written.pop(key, None)
+            else:
+                written[key] = row
         with self._errors("write"), self._transaction():
-            self._connection.executemany(_WRITE, written)
             self._connection.executemany(_DELETE, deleted)
+            self._connection.executemany(_WRITE, written.values())
 
     def close(self) -> None:
         """Give the files back. Idempotent."""
@@ -97,10 +104,11 @@ class SqliteStore:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
