@@ -11,7 +11,7 @@ class Refused(Exception):
     a whole) and ``advice`` what the author can do about it. ``str()`` is one readable line.
     """
 
-    def __init__(self, reason: str, *, function: str | None = None, advice: str = "") -> None:
+    def __init__(self, reason: str, function: str | None = None, advice: str = "") -> None:
         super().__init__(reason, function, advice)
         self.reason = reason
         self.function = function

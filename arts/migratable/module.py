@@ -107,12 +107,12 @@ class Module:
     @cached_property
     def bodies(self) -> list[Body]:
         """Code of the functions that are not imported, in order."""
-        if CODE not in self.raw:
-            return []
-        at, end = self.raw[CODE]
-        found = []
+        at, end = self.raw.get(CODE, (0, 0))
+        found: list[Body] = []
+        count = 0
         try:
-            count, at = u32(self.data, at)
+            if CODE in self.raw:
+                count, at = u32(self.data, at)
             for _ in range(count):
                 size, at = u32(self.data, at)
                 found.append(Body(at, at := at + size))
