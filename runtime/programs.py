@@ -125,7 +125,9 @@ class ProgramSource:
             async with asyncio.timeout(_MQTT_TIMEOUT):
                 receiver = await arrived
         except (BusError, TimeoutError) as error:
-            raise ProgramError(f"program {digest} did not come: {error or 'no answer'}") from None
+            raise ProgramError(
+                f"program {digest} did not come: {str(error) or 'no answer'}"
+            ) from None
         finally:
             self._transfers.forget(data_topic)
         if receiver.data is None:
