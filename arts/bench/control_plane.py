@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from arts.bench.statistics import milliseconds, percentile
@@ -147,7 +146,7 @@ async def measure(
         sustained = await _sustained(fleet, sustained_seconds, window)
         return {
             "benchmark": "control-plane",
-            "broker": realm.broker_kind,
+            "broker": realm.broker.kind,
             "synchronous": synchronous,
             "runtimes": runtimes,
             "registrations_per_s": round(registered),
@@ -188,8 +187,3 @@ async def _sustained(fleet: Fleet, seconds: float, window: int) -> float:
         await fleet.until(lambda enough=enough: len(fleet.forwarded) >= enough)  # type: ignore[misc]
     await fleet.until(lambda: len(fleet.forwarded) >= before + sent)
     return sent / (time.perf_counter() - begin)
-
-
-def run_dir() -> Path:
-    """Where the benchmark keeps its store: a real disk, not a RAM disk."""
-    return Path.cwd() / ".arts" / "bench"

@@ -43,7 +43,7 @@ async def measure(
         bench_realm(broker=broker, runtimes=2) as realm,
         Client.connect(realm.broker_url, realm.name) as client,
     ):
-        result["broker"] = realm.broker_kind
+        result["broker"] = realm.broker.kind
         for program, arguments in MODULES.items():
             progress(f"{moves} moves of {program}")
             downtimes, size = await _move_often(client, program, arguments, moves)

@@ -6,7 +6,7 @@ commands, so that ``arts --help`` stays quick.
 
 import typer
 
-from arts.cli import doctor, listing, modules, programs, serve, streams, up
+from arts.cli import bench, demo, doctor, listing, modules, programs, serve, streams, up
 from arts.cli.common import ErrorsToExitCodes, print_version
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 app.callback()(print_version)
 
-for commands in (up, serve, modules, listing, streams, programs, doctor):
+for commands in (demo, up, serve, modules, listing, streams, programs, bench, doctor):
     commands.register(app)
 
 
