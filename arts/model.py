@@ -174,7 +174,10 @@ class Migration:
     frozen_at: float = 0.0
     """Wall time at which the source stopped the module."""
     fell_back: bool = False
-    """The target failed behind the commit point; the source's frozen copy goes on instead."""
+    """The target failed behind the commit point; the source's frozen copy goes on instead.
+    ``source`` and ``target`` have changed places."""
+    request: str | None = None
+    """object_id of the request that asked for it."""
     reply: ReplyTo | None = None
 
 
@@ -197,6 +200,8 @@ class Module:
     migration: Migration | None = None
     request: str | None = None
     """object_id of the create: asking again with the same one is a repetition."""
+    moved_by: str | None = None
+    """object_id of the last request that moved it, for the same reason."""
     reply: ReplyTo | None = None
     """An answer still owed to whoever asked for the present transition."""
     created_at: float = 0.0

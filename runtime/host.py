@@ -66,13 +66,16 @@ class Host(Steps):
     def _start(self, command: m.StartModule) -> None:
         held = self._held.get(command.uuid)
         generation, ended = self._ended.get(command.uuid, (-1, None))
-        if held is not None and held.generation == command.generation:
-            self._repeat(held, command)
-        elif held is not None and held.generation > command.generation:
-            self._report(command, "stopped", detail="a newer generation is here")
+        if held is not None and command.generation <= held.generation:
+            if (command.generation, command.object_id) == (held.generation, held.origin):
+                self._repeat(held, command)
+            else:
+                self._report(command, "stopped", newest=held.generation)
         elif ended is not None and command.generation <= generation:
-            same = command.generation == generation
-            self._do(do.Publish(ended)) if same else self._report(command, "stopped")
+            if command.object_id == ended.object_id:
+                self._do(do.Publish(ended))
+            else:
+                self._report(command, "stopped", newest=generation)
         else:
             if held is not None:
                 self._supersede(held)
@@ -108,8 +111,6 @@ class Host(Steps):
             self._repeat(held, command)
         elif command.migration in self._called_off:
             self._refuse(command, "failed_precondition", "the move was called off")
-        elif command.generation <= self._ended.get(command.uuid, (-1,))[0]:
-            self._refuse(command, "failed_precondition", "the module has ended here")
         elif held is not None and (
             held.condition is not Condition.RELEASED or held.generation >= command.generation
         ):
@@ -303,6 +304,11 @@ class Host(Steps):
             elif held.condition is Condition.OPENING and not isinstance(held.owed, m.StartModule):
                 self._put(held.to(Condition.DETACHED))
 
+    def _asked_to_announce(self, command: m.AnnounceRuntime) -> None:
+        if self._online:
+            self._serial += 1
+            self._announce()
+
     def _supervisor_changed(self, event: ev.SupervisorChanged) -> None:
         if self._online:
             self._serial += 1
@@ -352,6 +358,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Host, Any], None]]] = {
     m.ResumeModule: Host._resume,
     m.ReleaseModule: Host._release,
     m.AbortMigration: Host._abort,
+    m.AnnounceRuntime: Host._asked_to_announce,
     ev.BusConnected: Host._connected,
     ev.BusDisconnected: Host._disconnected,
     ev.SupervisorChanged: Host._supervisor_changed,

@@ -91,6 +91,7 @@ class Ledger:
 
     def _drop(self, held: Held) -> None:
         del self._held[held.uuid], self._uuids[held.copy]
+        self._call_off(held.migration)  # a command of that move that comes again comes too late
         self._do(do.Discard(held.copy))
 
     def _remember(self, uuid: str, generation: int, report: m.Report) -> None:

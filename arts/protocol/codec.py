@@ -174,6 +174,7 @@ _COMMANDS: Final[dict[str, type[m.AnyCommand]]] = {
         m.ResumeModule,
         m.ReleaseModule,
         m.AbortMigration,
+        m.AnnounceRuntime,
     )
 }
 
@@ -181,7 +182,7 @@ _COMMANDS: Final[dict[str, type[m.AnyCommand]]] = {
 def encode_command(command: m.AnyCommand, *, native: bool = True) -> bytes:
     """A command for a runtime. Old runtimes get ARTS' stringly fields and nothing else."""
     data = command.model_dump(mode="json")
-    data["type"] = "module"
+    data["type"] = "runtime" if isinstance(command, m.AnnounceRuntime) else "module"
     if isinstance(command, m.StartModule):
         data["parent"] = {"uuid": command.parent}
         if not native:

@@ -192,7 +192,11 @@ class Command(Message):
 
 
 class StartModule(Command):
-    """Load the program and run the module. Reports: ``started``, ``failed``."""
+    """Load the program and run the module.
+
+    Reports: ``started``, ``failed``; ``stopped`` with ``newest`` when the runtime has seen a later
+    generation of a module of this uuid: the realm then starts it at a later one still.
+    """
 
     action: ClassVar = "create"
     name: str
@@ -267,6 +271,14 @@ class AbortMigration(MigrationCommand):
     action: ClassVar = "abort"
 
 
+class AnnounceRuntime(Command):
+    """Register again, with everything held: the realm gave this runtime up, never knew it, or was
+    deaf for a while. ``uuid`` is the runtime's own. The registration is the answer."""
+
+    action: ClassVar = "announce"
+    generation: int = 0
+
+
 # ---------------------------------------------------------------------------- reports
 
 
@@ -301,6 +313,8 @@ class Report(Message):
     digest: str | None = None
     size: int | None = None
     """Bytes of the encoded snapshot (``frozen``)."""
+    newest: int | None = None
+    """The latest generation this runtime has seen, when the command's is not later than that."""
     at: float = 0.0
     """Wall time of the event on the runtime: when it paused, when it resumed."""
 
@@ -342,4 +356,5 @@ AnyCommand = (
     | ResumeModule
     | ReleaseModule
     | AbortMigration
+    | AnnounceRuntime
 )

@@ -4,8 +4,10 @@ from uuid import NAMESPACE_OID, uuid5
 
 from arts.errors import ArtsError
 from arts.model import Module
-from arts.protocol.messages import Response, StartModule
+from arts.protocol.messages import Response, StartModule, StopModule
 from arts.realm.deadlines import DeadlineKey
+from arts.realm.documents import module_document
+from arts.realm.state import RealmState
 
 
 def phase(module: str) -> DeadlineKey:
@@ -15,12 +17,17 @@ def phase(module: str) -> DeadlineKey:
 
 def command_id(module: Module, action: str) -> str:
     """The id of a command: the same command, sent again, has the same id."""
-    return str(uuid5(NAMESPACE_OID, f"{module.uuid}/{module.generation}/{action}"))
+    return str(uuid5(NAMESPACE_OID, f"{module.request}/{module.uuid}/{module.generation}/{action}"))
 
 
 def refusal(error: ArtsError) -> Response:
     """The answer that says no."""
     return Response(ok=False, details=str(error), code=error.code)
+
+
+def accepted(state: RealmState, module: Module) -> Response:
+    """The answer that shows the module as it is now."""
+    return Response(ok=True, details=module_document(state, module))
 
 
 def start_command(module: Module, runtime: str, generation: int) -> StartModule:
@@ -42,3 +49,14 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         limits=spec.limits,
         parent=runtime,
     )
+
+
+def discard(
+    state: RealmState, runtime: str, uuid: str, generation: int, *, session: bool = False
+) -> None:
+    """Tell a runtime to drop a copy that must not act: of this generation or an earlier one.
+
+    ``session``: the module's MQTT session goes too, because the module lives nowhere else.
+    """
+    stop = StopModule(uuid=uuid, generation=generation, force=True, forget_session=session)
+    state.command(runtime, stop)

@@ -1,7 +1,6 @@
 """Deadlines by name: set, move, cancel, and ask which is next. PURE; time is an argument."""
 
 import heapq
-from math import inf
 from typing import NamedTuple
 
 
@@ -20,10 +19,9 @@ class Deadlines:
         self._heap: list[tuple[float, DeadlineKey]] = []
 
     def set(self, key: DeadlineKey, when: float) -> None:
-        """Let ``key`` run out at ``when`` and not at any earlier set time; infinity is never."""
+        """Let ``key`` run out at ``when`` and not at any time set before."""
         self._when[key] = when
-        if when != inf:
-            heapq.heappush(self._heap, (when, key))
+        heapq.heappush(self._heap, (when, key))
 
     def cancel(self, key: DeadlineKey) -> None:
         """Let it not run out. Harmless if it was not set."""
@@ -48,8 +46,8 @@ class Deadlines:
         del self._when[key]
         return key
 
-    def shift_kind(self, kind: str, earliest: float) -> None:
-        """Give every deadline of one kind time until at least ``earliest``."""
+    def postpone(self, earliest: float) -> None:
+        """Give everything time until at least ``earliest``."""
         for key, when in list(self._when.items()):
-            if key.kind == kind and when < earliest:
+            if when < earliest:
                 self.set(key, earliest)

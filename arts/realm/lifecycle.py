@@ -17,14 +17,14 @@ _R, _M, _P = RuntimeState, ModuleState, MigrationPhase
 
 RUNTIME: Final[Table[RuntimeState]] = {
     None: {"registered": _R.ONLINE},
-    _R.ONLINE: {"heard": _R.ONLINE, "suspected": _R.SUSPECT, "left": None},
+    _R.ONLINE: {"registered": _R.ONLINE, "suspected": _R.SUSPECT},
     _R.SUSPECT: {
+        "registered": _R.ONLINE,
         "heard": _R.ONLINE,
-        "suspected": _R.SUSPECT,
         "given_up": _R.LOST,
         "left": None,
     },
-    _R.LOST: {"heard": _R.ONLINE, "suspected": _R.LOST, "left": None},
+    _R.LOST: {"registered": _R.ONLINE, "left": None},
 }
 
 _AWAY: Final = {"replaced": _M.PENDING, "orphaned": _M.LOST}
@@ -32,14 +32,8 @@ _ENDED: Final = {"exited": _M.EXITED, "failed": _M.FAILED}
 
 MODULE: Final[Table[ModuleState]] = {
     None: {"requested": _M.PENDING},
-    _M.PENDING: {"placed": _M.STARTING, "failed": _M.FAILED, "deleted": None},
-    _M.STARTING: {
-        "started": _M.RUNNING,
-        "replaced": _M.PENDING,
-        "orphaned": _M.LOST,
-        "stopping": _M.STOPPING,
-        **_ENDED,
-    },
+    _M.PENDING: {"placed": _M.STARTING, "deleted": None},
+    _M.STARTING: {"started": _M.RUNNING, "stopping": _M.STOPPING, **_AWAY, **_ENDED},
     _M.RUNNING: {"moving": _M.MIGRATING, "stopping": _M.STOPPING, **_AWAY, **_ENDED},
     _M.MIGRATING: {
         "moved": _M.RUNNING,
@@ -63,9 +57,9 @@ MIGRATION: Final[Table[MigrationPhase]] = {
 }
 
 
-def after(table: Table[S], state: S | None, event: str, story: str = "") -> S | None:
-    """The state that ``event`` leads to. Raises ``InvariantError`` with the story if to none."""
+def after(table: Table[S], state: S | None, event: str) -> S | None:
+    """The state that ``event`` leads to. Raises ``InvariantError`` if to none."""
     try:
         return table[state][event]
     except KeyError:
-        raise InvariantError(f"{event!r} cannot happen while {state}. {story}".strip()) from None
+        raise InvariantError(f"{event!r} cannot happen while {state}") from None

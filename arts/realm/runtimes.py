@@ -4,30 +4,46 @@ A last will or a lapsed lease is suspicion, not death: the runtime keeps its mod
 ``lost_after``. While the supervisor itself is cut off nothing expires.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from arts.errors import NotFound
-from arts.model import Module, ModuleState, Runtime, RuntimeState
+from arts.model import Runtime, RuntimeState
 from arts.protocol.messages import (
-    AbortMigration,
-    HeldModule,
+    AnnounceRuntime,
     Keepalive,
     RegisterRuntime,
     RemoveRuntime,
     Response,
-    StopModule,
 )
-from arts.realm import migration, modules
-from arts.realm.commands import refusal, start_command
+from arts.realm import migration
+from arts.realm.commands import refusal
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.documents import runtime_document
+from arts.realm.placement import on_owner_gone, place_pending
+from arts.realm.reconcile import note_stats, reconcile, repeat_starts
 from arts.realm.state import RealmState
+
+# ---------------------------------------------------------------------------- arriving
 
 
 def register(state: RealmState, request: RegisterRuntime) -> None:
     """A runtime announces itself, for the first time or again."""
     old = state.runtimes.get(request.uuid)
-    runtime = Runtime(
+    runtime = state.advance_runtime(_described(state, request, old), "registered")
+    state.deadlines.cancel(DeadlineKey("suspicion", runtime.uuid))
+    renew_lease(state, runtime)
+    state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
+    if runtime.reports:
+        restarted = old is not None and old.instance != runtime.instance
+        reconcile(state, runtime, request.modules, restarted=restarted)
+    elif old and old.state is not RuntimeState.ONLINE:
+        repeat_starts(state, runtime)
+    place_pending(state)
+
+
+def _described(state: RealmState, request: RegisterRuntime, old: Runtime | None) -> Runtime:
+    return Runtime(
         uuid=request.uuid,
         name=request.name,
         max_nmodules=request.max_nmodules,
@@ -42,15 +58,6 @@ def register(state: RealmState, request: RegisterRuntime) -> None:
         created_at=old.created_at if old else state.wall,
         dialect=request.reply.dialect if request.reply else "arts",
     )
-    runtime = state.advance_runtime(runtime, "heard" if old else "registered")
-    state.deadlines.cancel(DeadlineKey("suspicion", runtime.uuid))
-    renew_lease(state, runtime)
-    state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
-    if runtime.reports:
-        _reconcile(state, runtime, request.modules)
-    elif old and old.state is not RuntimeState.ONLINE:
-        _repeat_starts(state, runtime)
-    modules.place_pending(state)
 
 
 def _welcome(state: RealmState, runtime: Runtime) -> dict[str, Any]:
@@ -59,121 +66,31 @@ def _welcome(state: RealmState, runtime: Runtime) -> dict[str, Any]:
     return document | {"ka_interval_sec": 60, "ka_ts": state.wall, "status": "A"}
 
 
-def _reconcile(state: RealmState, runtime: Runtime, held: tuple[HeldModule, ...]) -> None:
-    """Compare what a runtime holds with what it should: adopt, discard, mourn; never restart
-    what runs."""
-    for copy in held:
-        _judge(state, runtime, copy)
-    held_now = {copy.uuid for copy in held}
-    for uuid in tuple(state.taken[runtime.uuid]):
-        module = state.modules[uuid]
-        if uuid not in held_now:
-            _on_missing(state, runtime, module)
-    for module in _waiting_for(state, runtime):
-        modules.start_again(state, module, runtime.uuid)
-
-
-def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
-    module = state.modules.get(copy.uuid)
-    if module is None or module.state.is_final or module.state is ModuleState.PENDING:
-        discard(state, runtime.uuid, copy.uuid, copy.generation, session=module is None)
-    elif _is_end_of_move(module, runtime, copy):
-        return  # the deadlines of the move see to it
-    elif (module.parent, module.generation) != (runtime.uuid, copy.generation):
-        discard(state, runtime.uuid, copy.uuid, copy.generation, session=False)
-    elif copy.migration is not None:
-        _resume_in_place(state, runtime, copy)
-    elif module.state is ModuleState.STARTING:
-        state.deadlines.cancel(DeadlineKey("phase", module.uuid))
-        state.advance_module(module, "started", attempts=())
-    elif module.state is ModuleState.LOST:
-        state.advance_module(module, "adopted", detail=None)
-    elif module.state is ModuleState.STOPPING:
-        modules.send_stop(state, module, force=True)
-
-
-def _is_end_of_move(module: Module, runtime: Runtime, copy: HeldModule) -> bool:
-    move = module.migration
-    return (
-        move is not None
-        and runtime.uuid in (move.source, move.target)
-        and (copy.migration == move.id or module.parent == runtime.uuid)
-    )
-
-
-def _resume_in_place(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
-    """It stands still for a move that nobody knows any more."""
-    assert copy.migration is not None
-    state.command(
-        runtime.uuid,
-        AbortMigration(uuid=copy.uuid, generation=copy.generation, migration=copy.migration),
-    )
-
-
-def discard(
-    state: RealmState, runtime: str, module: str, generation: int, *, session: bool
-) -> None:
-    """Tell a runtime to drop a copy that must not act."""
-    state.command(
-        runtime,
-        StopModule(uuid=module, generation=generation, force=True, forget_session=session),
-    )
-
-
-def _on_missing(state: RealmState, runtime: Runtime, module: Module) -> None:
-    """The runtime should have the module, as owner or as target, and does not."""
-    if module.migration is not None:
-        why = f"runtime {runtime.name} restarted"
-        if not migration.on_end_lost(state, module, runtime.uuid, why):
-            modules.on_owner_gone(state, state.modules[module.uuid], why)
-    elif module.state is ModuleState.STARTING:
-        # Perhaps the command was lost with the old connection; to repeat it harms nothing.
-        _repeat_start(state, runtime, module)
-    elif module.state is ModuleState.STOPPING:
-        modules.forget(state, module)
-    else:
-        modules.on_owner_gone(state, module, f"runtime {runtime.name} came back without it")
-
-
-def _repeat_starts(state: RealmState, runtime: Runtime) -> None:
-    """An old runtime is back: it forgot its modules, the original supervisors send them again."""
-    for module in state.modules_of(runtime.uuid):
-        _repeat_start(state, runtime, module)
-
-
-def _repeat_start(state: RealmState, runtime: Runtime, module: Module) -> None:
-    if module.program is not None or "programs" not in runtime.features:
-        state.command(runtime.uuid, start_command(module, runtime.uuid, module.generation))
-
-
-def _waiting_for(state: RealmState, runtime: Runtime) -> list[Module]:
-    return [
-        module
-        for module in state.modules.values()
-        if module.state is ModuleState.LOST and module.parent == runtime.uuid
-    ]
-
-
 # ---------------------------------------------------------------------------- signs of life
 
 
 def renew_lease(state: RealmState, runtime: Runtime) -> None:
     """The runtime was heard of. One that never promised keepalives is not expired for silence."""
+    key = DeadlineKey("lease", runtime.uuid)
     if runtime.lease_seconds > 0:
-        state.deadlines.set(DeadlineKey("lease", runtime.uuid), state.now + runtime.lease_seconds)
+        state.deadlines.set(key, state.now + runtime.lease_seconds)
+    else:
+        state.deadlines.cancel(key)
 
 
 def heard(state: RealmState, uuid: str, instance: str) -> Runtime | None:
-    """A runtime said something; None if it is unknown or another process than registered."""
+    """A runtime said something; None if it must register first, so that what it holds is judged."""
     runtime = state.runtimes.get(uuid)
-    if runtime is None or runtime.instance != instance:
+    if runtime is None or runtime.state is RuntimeState.LOST:
+        if instance:
+            state.command(uuid, AnnounceRuntime(uuid=uuid))
         return None
-    if runtime.state is RuntimeState.LOST:
-        return None  # it must register again, so that what it holds can be judged
+    if runtime.instance != instance:
+        return None  # another process, and its registration is on its way or long superseded
     if runtime.state is RuntimeState.SUSPECT:
         state.deadlines.cancel(DeadlineKey("suspicion", uuid))
         runtime = state.advance_runtime(runtime, "heard")
-        modules.place_pending(state)
+        place_pending(state)
     renew_lease(state, runtime)
     return runtime
 
@@ -184,35 +101,42 @@ def keepalive(state: RealmState, message: Keepalive) -> None:
     if runtime is None:
         return
     if message.load is not None:
-        state.set_load(runtime, message.load)
+        state.load_runtime(replace(runtime, load=message.load))
     for stats in message.children:
-        module = state.modules.get(stats.uuid)
-        if module and (module.parent, module.generation) == (runtime.uuid, stats.generation):
-            state.stats[stats.uuid] = stats
+        note_stats(state, runtime, stats)
 
 
 # ---------------------------------------------------------------------------- leaving
 
 
 def remove(state: RealmState, request: RemoveRuntime) -> None:
-    """A runtime takes leave, or its last will speaks for it."""
+    """A runtime takes leave, or its last will speaks for it.
+
+    A runtime of an old dialect gives no reason and is taken at its word. A native one always gives
+    a reason: without one, somebody else asks, and the runtime may object by being heard of again.
+    """
     runtime = state.runtimes.get(request.uuid)
-    if runtime is None:
-        unknown = NotFound(
-            f"Runtime ({request.uuid}) could not be deleted; Runtime matching query does not exist."
-        )
-        if request.reason is None:
-            state.answer(request.reply, refusal(unknown))
+    ours = runtime is not None and request.instance in ("", runtime.instance)
+    if request.reason == "last_will":
+        if runtime is not None and ours:  # not the will of a process that has a successor
+            suspect(state, runtime, "its connection broke")
         return
-    if request.instance and request.instance != runtime.instance:
-        return  # the will of a process that has a successor
-    if request.reason == "last_will" or (request.reason is None and runtime.reports):
-        suspect(state, runtime, "its connection broke")
+    if runtime is None or not ours:
+        state.answer(request.reply, refusal(_unknown(request.uuid)))
         return
     document = runtime_document(state, runtime)
     state.answer(request.reply, Response(ok=True, details=document))
+    if request.reason is None and runtime.reports:
+        suspect(state, runtime, "somebody asked to remove it")
+        return
     _give_up(state, runtime, f"runtime {runtime.name} left")
     state.advance_runtime(state.runtimes[runtime.uuid], "left")
+
+
+def _unknown(uuid: str) -> NotFound:
+    return NotFound(
+        f"Runtime ({uuid}) could not be deleted; Runtime matching query does not exist."
+    )
 
 
 def suspect(state: RealmState, runtime: Runtime, why: str) -> None:
@@ -222,8 +146,8 @@ def suspect(state: RealmState, runtime: Runtime, why: str) -> None:
     state.note("runtime.silent", runtime=runtime, detail=why)
     state.advance_runtime(runtime, "suspected")
     state.deadlines.cancel(DeadlineKey("lease", runtime.uuid))
-    patience = state.settings.lost_after if state.linked else float("inf")
-    state.deadlines.set(DeadlineKey("suspicion", runtime.uuid), state.now + patience)
+    key = DeadlineKey("suspicion", runtime.uuid)
+    state.deadlines.set(key, state.now + state.settings.lost_after)
 
 
 def on_lease_over(state: RealmState, runtime: Runtime) -> None:
@@ -236,47 +160,44 @@ def on_suspicion_over(state: RealmState, runtime: Runtime) -> None:
     if runtime.state is RuntimeState.SUSPECT:
         runtime = state.advance_runtime(runtime, "given_up")
         _give_up(state, runtime, f"runtime {runtime.name} is lost")
-    elif not _waiting_for(state, runtime):
+    elif not state.orphans_of(runtime.uuid):
         state.advance_runtime(runtime, "left")
         return
-    state.deadlines.set(
-        DeadlineKey("suspicion", runtime.uuid), state.now + state.settings.keep_lost
-    )
+    key = DeadlineKey("suspicion", runtime.uuid)
+    state.deadlines.set(key, state.now + state.settings.keep_lost)
 
 
 def _give_up(state: RealmState, runtime: Runtime, why: str) -> None:
     """Its modules are on their own now."""
-    leaving = (
+    if runtime.state is RuntimeState.ONLINE:  # so that nothing is placed there again
         state.advance_runtime(runtime, "suspected")
-        if runtime.state is (RuntimeState.ONLINE)
-        else runtime
-    )  # so that nothing is placed there again
-    for uuid in tuple(state.taken.get(leaving.uuid, ())):
+    for uuid in tuple(state.taken[runtime.uuid]):
         module = state.modules[uuid]
         if module.migration is not None:
-            if not migration.on_end_lost(state, module, leaving.uuid, why):
-                modules.on_owner_gone(state, state.modules[uuid], why)
+            migration.on_end_lost(state, module, runtime.uuid, why)
         else:
-            modules.on_owner_gone(state, module, why)
+            on_owner_gone(state, module, why)
 
 
 # ---------------------------------------------------------------------------- the own link
 
 
 def on_link_lost(state: RealmState) -> None:
-    """Silence proves nothing while the supervisor is deaf."""
+    """Silence proves nothing while the supervisor is deaf: nothing runs out."""
     state.linked = False
-    for kind in ("lease", "suspicion"):
-        state.deadlines.shift_kind(kind, float("inf"))
 
 
 def on_link_restored(state: RealmState) -> None:
-    """Everybody gets time to be heard again."""
+    """Everybody gets time to be heard again, and is asked what became of the modules meanwhile."""
     state.linked = True
+    grace = state.settings.link_grace
+    state.deadlines.postpone(state.now + grace)
     for runtime in state.runtimes.values():
         if runtime.state is RuntimeState.SUSPECT:
-            patience = state.settings.lost_after + state.settings.link_grace
-            state.deadlines.set(DeadlineKey("suspicion", runtime.uuid), state.now + patience)
+            key = DeadlineKey("suspicion", runtime.uuid)
+            state.deadlines.set(key, state.now + state.settings.lost_after + grace)
         elif runtime.state is RuntimeState.ONLINE and runtime.lease_seconds > 0:
-            patience = runtime.lease_seconds + state.settings.link_grace
-            state.deadlines.set(DeadlineKey("lease", runtime.uuid), state.now + patience)
+            key = DeadlineKey("lease", runtime.uuid)
+            state.deadlines.set(key, state.now + runtime.lease_seconds + grace)
+        if runtime.reports:
+            state.command(runtime.uuid, AnnounceRuntime(uuid=runtime.uuid))

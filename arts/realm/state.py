@@ -7,18 +7,30 @@ an event *means* is decided in ``runtimes``, ``modules`` and ``migration``.
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from arts.model import Load, Module, ModuleState, ReplyTo, Runtime, RuntimeState
+from arts.errors import InvariantError
+from arts.model import Module, ModuleState, ReplyTo, Runtime, RuntimeState
 from arts.protocol.messages import AnyCommand, ModuleStats, Response
 from arts.realm import lifecycle
 from arts.realm.deadlines import DeadlineKey, Deadlines
 from arts.realm.effects import Command, Effect, FetchProgram, Note, Record, Reply
+from arts.realm.names import Names
 from arts.scheduling.explain import Explanation
 from arts.scheduling.policies import Policy, policy_named
 from arts.scheduling.view import View
 
 STORY_LENGTH = 50
+"""What happened longer ago to one runtime or module is forgotten."""
+
+
+class Happening(NamedTuple):
+    """One line of a story, not yet in words: most are never read."""
+
+    wall: float
+    event: str
+    runtime: str | None
+    detail: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +44,11 @@ class RealmSettings:
     lost_after: float = 10.0
     """From suspicion to giving a runtime up."""
     link_grace: float = 10.0
-    """After the supervisor's own absence nobody is suspected for so long."""
+    """After the supervisor's own absence nothing runs out for so long."""
     start_timeout: float = 30.0
     stop_timeout: float = 10.0
+    stop_attempts: int = 3
+    """So often a runtime is told to stop a module that is then forgotten."""
     prepare_timeout: float = 30.0
     freeze_timeout: float = 10.0
     restore_timeout: float = 30.0
@@ -68,6 +82,8 @@ class RealmState:
     """Per runtime: modules that take a place on it, as owner or as target of a move."""
     pending: dict[str, None] = field(default_factory=dict)
     """Modules without a runtime, in order of arrival."""
+    orphans: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Per lost runtime: modules that wait for it."""
     stats: dict[str, ModuleStats] = field(default_factory=dict)
     decisions: dict[str, Explanation] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
@@ -76,11 +92,14 @@ class RealmState:
     effects: list[Effect] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     policy: Policy = field(init=False)
-    _stories: dict[str, deque[tuple[float, str]]] = field(default_factory=dict)
-    _names: dict[str, dict[str, None]] = field(default_factory=dict)
+    runtime_names: Names[Runtime] = field(init=False)
+    module_names: Names[Module] = field(init=False)
+    _stories: dict[str, deque[Happening]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.policy = policy_named(self.settings.policy)
+        self.runtime_names = Names(self.runtimes)
+        self.module_names = Names(self.modules)
 
     @property
     def wall(self) -> float:
@@ -91,9 +110,10 @@ class RealmState:
 
     def advance_module(self, module: Module, event: str, **changes: Any) -> Module:
         """Move a module along its table, with these fields changed."""
-        story = self.tell(module.uuid)
         current = self.modules.get(module.uuid)
-        state = lifecycle.after(lifecycle.MODULE, current.state if current else None, event, story)
+        state = self._after(
+            lifecycle.MODULE, current.state if current else None, event, module.uuid
+        )
         if state is None:
             self._drop_module(module)
             return module
@@ -102,31 +122,58 @@ class RealmState:
         self.note(f"module.{event}", module=new, detail=new.detail)
         return new
 
+    def advance_migration(self, module: Module, event: str, **changes: Any) -> Module:
+        """Move a module's move along its table, with these fields of the move changed."""
+        move = module.migration
+        assert move is not None
+        reached = self._after(lifecycle.MIGRATION, move.phase, event, module.uuid)
+        module = replace(
+            module, migration=replace(move, phase=reached, **changes) if reached else None
+        )
+        self.put_module(module)
+        self.note(f"migration.{event}", module=module, migration=move.id)
+        return module
+
     def put_module(self, module: Module) -> None:
         """Replace a module's record without a transition."""
-        old = self.modules.get(module.uuid)
-        self.modules[module.uuid] = module
-        if old is None:
-            self._names.setdefault(module.name, {})[module.uuid] = None
-        self._reindex(module.uuid, places_of(old), places_of(module))
-        if module.state is ModuleState.PENDING:
-            self.pending.setdefault(module.uuid, None)
-        else:
-            self.pending.pop(module.uuid, None)
+        self.load_module(module)
         self.effects.append(Record("module", module.uuid, module))
+
+    def load_module(self, module: Module) -> None:
+        """As ``put_module``, for a record that is durable already."""
+        uuid, old = module.uuid, self.modules.get(module.uuid)
+        self.modules[uuid] = module
+        if old is None or old.name != module.name:
+            if old is not None:
+                self.module_names.remove(uuid, old.name)
+            self.module_names.add(uuid, module.name)
+        self._reindex(uuid, places_of(old), places_of(module))
+        self._requeue(uuid, old, module)
+
+    def _requeue(self, uuid: str, old: Module | None, new: Module | None) -> None:
+        """Keep the two kinds of waiting: for any runtime, and for one that is lost."""
+        if new is not None and new.state is ModuleState.PENDING:
+            self.pending.setdefault(uuid, None)
+        else:
+            self.pending.pop(uuid, None)
+        before, after = _waits_for(old), _waits_for(new)
+        if before is not None:
+            del self.orphans[before][uuid]
+            if not self.orphans[before]:
+                del self.orphans[before]
+        if after is not None:
+            self.orphans.setdefault(after, {})[uuid] = None
 
     def _drop_module(self, module: Module) -> None:
         self.note("module.deleted", module=module)
-        del self.modules[module.uuid]
-        namesakes = self._names[module.name]
-        del namesakes[module.uuid]
-        if not namesakes:
-            del self._names[module.name]
-        self._reindex(module.uuid, places_of(module), ())
-        for table in (self.pending, self.stats, self.decisions, self.retries, self._stories):
-            table.pop(module.uuid, None)
-        self.deadlines.cancel(DeadlineKey("phase", module.uuid))
-        self.effects.append(Record("module", module.uuid, None))
+        old = self.modules.pop(module.uuid)
+        self.module_names.remove(old.uuid, old.name)
+        self._reindex(old.uuid, places_of(old), ())
+        self._requeue(old.uuid, old, None)
+        for table in (self.stats, self.decisions, self.retries, self._stories):
+            table.pop(old.uuid, None)
+        self.deadlines.cancel(DeadlineKey("phase", old.uuid))
+        self.effects.append(Record("module", old.uuid, None))
 
     def _reindex(self, uuid: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         if before == after:
@@ -146,40 +193,62 @@ class RealmState:
         found = (self.modules[uuid] for uuid in self.taken.get(runtime, ()))
         return [module for module in found if module.parent == runtime]
 
+    def orphans_of(self, runtime: str) -> list[Module]:
+        """The modules that wait for a lost runtime to come back."""
+        return [self.modules[uuid] for uuid in self.orphans.get(runtime, ())]
+
     # ------------------------------------------------------------------ runtimes
 
     def advance_runtime(self, runtime: Runtime, event: str) -> Runtime:
         """Move a runtime along its table."""
         current = self.runtimes.get(runtime.uuid)
-        before = current.state if current else None
-        state = lifecycle.after(lifecycle.RUNTIME, before, event, self.tell(runtime.uuid))
+        state = self._after(
+            lifecycle.RUNTIME, current.state if current else None, event, runtime.uuid
+        )
         if state is None:
             self._drop_runtime(runtime)
             return runtime
         new = replace(runtime, state=state)
-        self.runtimes[new.uuid] = new
-        self.view.put(new, len(self.taken.setdefault(new.uuid, {})))
-        if current is None or new != current:
+        self.load_runtime(new)
+        if new != current:
             self.effects.append(Record("runtime", new.uuid, new))
             self.note(f"runtime.{event}", runtime=new)
         return new
 
-    def set_load(self, runtime: Runtime, load: Load) -> None:
-        """How busy it is: seen by the scheduler, too fleeting to be recorded."""
-        runtime = replace(runtime, load=load)
-        self.runtimes[runtime.uuid] = runtime
-        self.view.put(runtime, len(self.taken[runtime.uuid]))
+    def load_runtime(self, runtime: Runtime) -> None:
+        """Set a runtime's record, which is durable already or too fleeting to become so."""
+        uuid, old = runtime.uuid, self.runtimes.get(runtime.uuid)
+        self.runtimes[uuid] = runtime
+        if old is None or old.name != runtime.name:
+            if old is not None:
+                self.runtime_names.remove(uuid, old.name)
+            self.runtime_names.add(uuid, runtime.name)
+        self.view.put(runtime, len(self.taken.setdefault(uuid, {})))
 
     def _drop_runtime(self, runtime: Runtime) -> None:
         self.note("runtime.left", runtime=runtime)
-        del self.runtimes[runtime.uuid]
-        self.view.remove(runtime.uuid)
-        if not self.taken[runtime.uuid]:
-            del self.taken[runtime.uuid]
-        self._stories.pop(runtime.uuid, None)
+        old = self.runtimes.pop(runtime.uuid)
+        self.runtime_names.remove(old.uuid, old.name)
+        self.view.remove(old.uuid)
+        if not self.taken[old.uuid]:
+            del self.taken[old.uuid]
+        self._stories.pop(old.uuid, None)
         for kind in ("lease", "suspicion"):
-            self.deadlines.cancel(DeadlineKey(kind, runtime.uuid))
-        self.effects.append(Record("runtime", runtime.uuid, None))
+            self.deadlines.cancel(DeadlineKey(kind, old.uuid))
+        self.effects.append(Record("runtime", old.uuid, None))
+
+    def is_online(self, runtime: str | None) -> bool:
+        """Whether a runtime is certainly there."""
+        found = self.runtimes.get(runtime) if runtime else None
+        return found is not None and found.state is RuntimeState.ONLINE
+
+    def _after(
+        self, table: lifecycle.Table[lifecycle.S], state: lifecycle.S | None, event: str, uuid: str
+    ) -> lifecycle.S | None:
+        try:
+            return lifecycle.after(table, state, event)
+        except InvariantError as error:
+            raise InvariantError(f"{error}. {self.tell(uuid)}") from None
 
     # ------------------------------------------------------------------ effects
 
@@ -227,53 +296,36 @@ class RealmState:
     # ------------------------------------------------------------------ stories
 
     def _remember(self, uuid: str, event: str, where: str | None, detail: object) -> None:
-        story = self._stories.setdefault(uuid, deque(maxlen=STORY_LENGTH))
-        place = self.runtimes[where].name if where in self.runtimes else where
-        words = [event, f"on {place}" if place else "", f"({detail})" if detail else ""]
-        story.append((self.wall, " ".join(word for word in words if word)))
+        story = self._stories.get(uuid)
+        if story is None:
+            story = self._stories[uuid] = deque(maxlen=STORY_LENGTH)
+        story.append(Happening(self.wall, event, where, detail))
 
     def story(self, uuid: str) -> list[tuple[float, str]]:
         """What happened to a runtime or module lately: (wall time, what)."""
-        return list(self._stories.get(uuid, ()))
+        return [(line.wall, self._in_words(line)) for line in self._stories.get(uuid, ())]
+
+    def _in_words(self, line: Happening) -> str:
+        runtime = self.runtimes.get(line.runtime) if line.runtime else None
+        place = runtime.name if runtime else line.runtime
+        words = [line.event, f"on {place}" if place else "", f"({line.detail})"]
+        return " ".join(word for word in words if word and word != "(None)")
 
     def tell(self, uuid: str) -> str:
         """The story as one line, for errors."""
         return f"Story of {uuid}: " + "; ".join(what for _, what in self.story(uuid))
 
-    # ------------------------------------------------------------------ look-ups
 
-    def find_modules(self, key: str) -> list[Module]:
-        """Modules meant by a uuid, a name, or the beginning of a uuid."""
-        if key in self.modules:
-            return [self.modules[key]]
-        if key in self._names:
-            return [self.modules[uuid] for uuid in self._names[key]]
-        return [m for uuid, m in self.modules.items() if len(key) >= 4 and uuid.startswith(key)]
-
-    def find_runtimes(self, key: str) -> list[Runtime]:
-        """Runtimes meant by a uuid, a name, or the beginning of a uuid."""
-        if key in self.runtimes:
-            return [self.runtimes[key]]
-        named = [r for r in self.runtimes.values() if r.name == key]
-        return named or [
-            r for uuid, r in self.runtimes.items() if len(key) >= 4 and uuid.startswith(key)
-        ]
-
-    def is_online(self, runtime: str | None) -> bool:
-        """Whether a runtime is certainly there."""
-        found = self.runtimes.get(runtime) if runtime else None
-        return found is not None and found.state is RuntimeState.ONLINE
+def _waits_for(module: Module | None) -> str | None:
+    """The lost runtime that a module waits for."""
+    return module.parent if module is not None and module.state is ModuleState.LOST else None
 
 
 def places_of(module: Module | None) -> tuple[str, ...]:
-    """The runtimes on which a module takes a place."""
-    if module is None or module.parent is None:
+    """The runtimes on which a module takes a place: its owner, and both ends of its move."""
+    if module is None or module.parent is None or not module.state.is_placed:
         return ()
-    if module.state is ModuleState.LOST or not module.state.is_placed:
-        return ()
-    ends = (
-        (module.parent, module.migration.source, module.migration.target)
-        if (module.migration)
-        else (module.parent,)
-    )
-    return tuple(dict.fromkeys(ends))
+    move = module.migration
+    if move is None:
+        return (module.parent,)
+    return tuple(dict.fromkeys((module.parent, move.source, move.target)))

@@ -1,0 +1,248 @@
+"""From wanting a runtime to running on one, and what follows when the runtime is gone. PURE.
+
+The path of a module: ``place_pending`` -> ``_begin`` -> (program fetched) -> ``_send_start`` ->
+report ``started`` -> ``on_started``.
+"""
+
+from dataclasses import replace
+
+from arts.model import Filetype, Module, ModuleState, OnRuntimeLost
+from arts.protocol.messages import Response
+from arts.realm.abort import cancel
+from arts.realm.commands import accepted, discard, phase, start_command
+from arts.realm.effects import ProgramFetched, ProgramUnavailable
+from arts.realm.state import RealmState
+from arts.scheduling.explain import Explanation, explain, reasons_against
+from arts.scheduling.filters import Demand
+from arts.scheduling.policies import place
+
+EXPLAIN_UP_TO = 20
+"""With more runtimes than this a decision is kept without its losers: looking at each is for
+people who ask."""
+
+NOT_ASKED = Explanation(None, ())
+"""Stands for a decision whose grounds nobody looked at."""
+
+
+# ---------------------------------------------------------------------------- placement
+
+
+def place_pending(state: RealmState) -> None:
+    """Something became free: first those who wait for this very runtime, then the others in order
+    of arrival."""
+    for runtime in tuple(state.orphans):
+        for module in state.orphans_of(runtime) if state.is_online(runtime) else ():
+            start_again(state, module)
+    for uuid in tuple(state.pending):
+        if not state.view.pools:
+            return
+        _try_to_place(state, state.modules[uuid])
+
+
+def place_new(state: RealmState, module: Module) -> None:
+    """Place a module that has just begun to wait, or tell the asker that it waits."""
+    if not _try_to_place(state, module):
+        _keep_waiting(state, module)
+
+
+def _try_to_place(state: RealmState, module: Module) -> bool:
+    demand = _demand(module)
+    placement = place(demand, state.view, state.policy)
+    if placement is None:
+        return False
+    if len(state.runtimes) <= EXPLAIN_UP_TO:
+        state.decisions[module.uuid] = explain(demand, state.view, state.policy)
+    else:
+        state.decisions[module.uuid] = NOT_ASKED
+    state.view.cursor = placement.sequence
+    _begin(state, module, placement.runtime)
+    return True
+
+
+def _demand(module: Module) -> Demand:
+    return Demand(module.spec, frozenset(module.attempts))
+
+
+def _keep_waiting(state: RealmState, module: Module) -> None:
+    reasons = reasons_against(_demand(module), state.view)
+    reply = module.reply
+    state.decisions[module.uuid] = NOT_ASKED
+    module = replace(module, reasons=reasons, detail=_wait(module, reasons), reply=None)
+    state.put_module(module)
+    state.answer(reply, accepted(state, module))
+
+
+def _wait(module: Module, reasons: tuple[tuple[str, str], ...]) -> str:
+    wait = "waits for a runtime" if reasons else "waits for a runtime: none is registered"
+    return f"{wait} ({module.detail})" if module.detail else wait
+
+
+def start_again(state: RealmState, module: Module) -> None:
+    """A module that waits for its runtime starts there anew, if there is room."""
+    assert module.parent is not None
+    demand = Demand(replace(module.spec, parent=module.parent))
+    if place(demand, state.view, state.policy):
+        runtime = module.parent
+        module = state.advance_module(module, "replaced", parent=None, detail=None)
+        _begin(state, module, runtime)
+
+
+# ---------------------------------------------------------------------------- start
+
+
+def _begin(state: RealmState, module: Module, runtime: str) -> None:
+    module = state.advance_module(
+        module,
+        "placed",
+        parent=runtime,
+        generation=module.generation + 1,
+        reasons=(),
+        detail=None,
+        exit_code=None,
+    )
+    begin_again(state, module)
+
+
+def begin_again(state: RealmState, module: Module) -> None:
+    """Do what starts a module; repeated after the supervisor's restart, it does no harm."""
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+    if needs_program(state, module):
+        state.fetch(module)
+    else:
+        _send_start(state, module)
+
+
+def needs_program(state: RealmState, module: Module) -> bool:
+    """Whether a starting module still waits for its program: its runtime loads by digest."""
+    assert module.parent is not None
+    by_digest = "programs" in state.runtimes[module.parent].features
+    return by_digest and module.spec.filetype is Filetype.WASM and module.program is None
+
+
+def _send_start(state: RealmState, module: Module) -> None:
+    assert module.parent is not None
+    state.command(module.parent, start_command(module, module.parent, module.generation))
+    if not state.runtimes[module.parent].reports:
+        # Runtimes of the old dialects never say: what was sent counts as running.
+        state.deadlines.cancel(phase(module.uuid))
+        module = state.advance_module(module, "started")
+    if module.reply:
+        reply, module = module.reply, replace(module, reply=None)
+        state.put_module(module)
+        state.answer(reply, accepted(state, module))
+
+
+def on_program_fetched(state: RealmState, event: ProgramFetched) -> None:
+    """The program is there: the runtime may load it."""
+    module = _waiting(state, event)
+    if module is not None:
+        module = replace(module, program=event.program)
+        state.put_module(module)
+        state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+        _send_start(state, module)
+
+
+def on_program_unavailable(state: RealmState, event: ProgramUnavailable) -> None:
+    """There is no such program, or it is none."""
+    module = _waiting(state, event)
+    if module is not None:
+        finish(state, module, "failed", event.detail, code="program_error")
+
+
+def _waiting(state: RealmState, event: ProgramFetched | ProgramUnavailable) -> Module | None:
+    module = state.modules.get(event.module)
+    if module is None or module.generation != event.generation:
+        return None
+    starting = module.state is ModuleState.STARTING and needs_program(state, module)
+    return module if starting else None
+
+
+def on_started(state: RealmState, module: Module) -> None:
+    """Its runtime runs the module."""
+    if module.state is ModuleState.STARTING:
+        state.deadlines.cancel(phase(module.uuid))
+        state.advance_module(module, "started", attempts=())
+
+
+def on_outrun(state: RealmState, module: Module, newest: int) -> None:
+    """The runtime remembers a later generation, of a module of this uuid that nobody knows any
+    more: begin behind that."""
+    module = replace(module, generation=newest + 1)
+    state.put_module(module)
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+    _send_start(state, module)
+
+
+def on_start_timeout(state: RealmState, module: Module) -> None:
+    """Nobody said that the module runs."""
+    assert module.parent is not None
+    if needs_program(state, module) or not state.is_online(module.parent):
+        # Fetching has an end of its own, and so has suspicion: those decide.
+        state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+        return
+    discard(state, module.parent, module.uuid, module.generation)
+    try_elsewhere(state, module, f"did not start within {state.settings.start_timeout:g} s")
+
+
+def try_elsewhere(state: RealmState, module: Module, why: str) -> None:
+    """Give the module to another runtime, unless enough of them failed."""
+    assert module.parent is not None
+    attempts = (*module.attempts, module.parent)
+    if len(attempts) >= state.settings.start_attempts or module.spec.parent:
+        finish(state, module, "failed", why, code="engine_error")
+        return
+    state.deadlines.cancel(phase(module.uuid))
+    module = state.advance_module(module, "replaced", parent=None, attempts=attempts, detail=why)
+    place_new(state, module)
+
+
+# ---------------------------------------------------------------------------- end and loss
+
+
+def finish(
+    state: RealmState,
+    module: Module,
+    event: str,
+    detail: str | None,
+    *,
+    code: str | None = None,
+    exit_code: int | None = None,
+) -> None:
+    """The module has ended (``exited`` or ``failed``); it stays visible for a while."""
+    reply = module.reply
+    state.advance_module(module, event, detail=detail, exit_code=exit_code, reply=None)
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.keep_ended)
+    state.answer(reply, Response(ok=False, details=detail or event, code=code or "failed"))
+    place_pending(state)
+
+
+def forget(state: RealmState, module: Module) -> None:
+    """The module is gone; its place is free."""
+    state.advance_module(module, "deleted")
+    state.answer(module.reply, farewell(module))
+    place_pending(state)
+
+
+def farewell(module: Module) -> Response:
+    """The answer to a delete."""
+    return Response(ok=True, details={"type": "module", "uuid": module.uuid, "name": module.name})
+
+
+def on_owner_gone(state: RealmState, module: Module, why: str) -> None:
+    """The runtime of a module is given up, or no longer has it."""
+    module = cancel(state, module, why)
+    state.deadlines.cancel(phase(module.uuid))
+    if module.state is ModuleState.STOPPING:
+        forget(state, module)
+    elif module.spec.on_runtime_lost is OnRuntimeLost.WAIT:
+        _orphan(state, module, why)
+    else:
+        place_new(
+            state, state.advance_module(module, "replaced", parent=None, detail=why, attempts=())
+        )
+
+
+def _orphan(state: RealmState, module: Module, why: str) -> None:
+    reply = module.reply
+    module = state.advance_module(module, "orphaned", detail=why, reply=None)
+    state.answer(reply, accepted(state, module))

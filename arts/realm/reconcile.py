@@ -1,0 +1,97 @@
+"""What a runtime holds against what it should hold: adopt, discard, mourn. PURE.
+
+Never restarts what runs, and never lets a copy act that is not the module's present one.
+"""
+
+from arts.model import Module, ModuleState, Runtime
+from arts.protocol.messages import AbortMigration, HeldModule, ModuleStats
+from arts.realm import migration
+from arts.realm.commands import discard, start_command
+from arts.realm.modules import send_stop
+from arts.realm.placement import forget, needs_program, on_owner_gone
+from arts.realm.state import RealmState
+
+
+def reconcile(
+    state: RealmState, runtime: Runtime, held: tuple[HeldModule, ...], *, restarted: bool
+) -> None:
+    """A runtime has registered and said everything it holds. ``restarted``: as a new process."""
+    for copy in held:
+        _judge(state, runtime, copy)
+    held_now = {copy.uuid for copy in held}
+    for uuid in tuple(state.taken[runtime.uuid]):
+        if uuid not in held_now:
+            _on_missing(state, runtime, state.modules[uuid], restarted=restarted)
+
+
+def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
+    if discard_stale(state, runtime.uuid, copy.uuid, copy.generation):
+        return
+    module = state.modules[copy.uuid]
+    if module.migration is not None:
+        return  # the deadlines of the move see to it
+    if copy.migration is not None:
+        _thaw(state, runtime, copy)
+    if module.state is ModuleState.STARTING:
+        _repeat_start(state, runtime, module)
+    elif module.state is ModuleState.LOST:
+        state.advance_module(module, "adopted", detail=None)
+    elif module.state is ModuleState.STOPPING:
+        send_stop(state, module)
+
+
+def discard_stale(state: RealmState, runtime: str, uuid: str, generation: int) -> bool:
+    """Have a copy dropped that is neither the module's present one nor an end of its move."""
+    module = state.modules.get(uuid)
+    if module is not None:
+        ends = {module.parent}
+        if module.migration is not None:
+            ends = {module.migration.source, module.migration.target}
+        here = runtime in ends and not module.state.is_final
+        if here and (module.migration is not None or module.generation == generation):
+            return False
+    discard(state, runtime, uuid, generation, session=module is None)
+    return True
+
+
+def _thaw(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
+    """It stands still for a move that nobody knows any more."""
+    assert copy.migration is not None
+    abort = AbortMigration(uuid=copy.uuid, generation=copy.generation, migration=copy.migration)
+    state.command(runtime.uuid, abort)
+
+
+def _on_missing(state: RealmState, runtime: Runtime, module: Module, *, restarted: bool) -> None:
+    """The runtime should have the module, as owner or as an end of its move, and does not."""
+    why = f"runtime {runtime.name} {'restarted' if restarted else 'no longer has it'}"
+    if module.migration is not None:
+        # A target tells of its copy only once it is complete, and a command may be on its way.
+        if restarted or runtime.uuid == module.parent:
+            migration.on_end_lost(state, module, runtime.uuid, why)
+    elif module.state is ModuleState.STARTING:
+        # Perhaps the command was lost with the old connection; to repeat it harms nothing.
+        _repeat_start(state, runtime, module)
+    elif module.state is ModuleState.STOPPING:
+        forget(state, module)
+    else:
+        on_owner_gone(state, module, why)
+
+
+def repeat_starts(state: RealmState, runtime: Runtime) -> None:
+    """A runtime of an old dialect is back: it forgot its modules, so they are sent again."""
+    for module in state.modules_of(runtime.uuid):
+        _repeat_start(state, runtime, module)
+
+
+def _repeat_start(state: RealmState, runtime: Runtime, module: Module) -> None:
+    if not needs_program(state, module):
+        state.command(runtime.uuid, start_command(module, runtime.uuid, module.generation))
+
+
+def note_stats(state: RealmState, runtime: Runtime, stats: ModuleStats) -> None:
+    """A keepalive tells what a module uses; what should not be there is told to go."""
+    module = state.modules.get(stats.uuid)
+    if module and (module.parent, module.generation) == (runtime.uuid, stats.generation):
+        state.stats[stats.uuid] = stats
+    elif runtime.reports:
+        discard_stale(state, runtime.uuid, stats.uuid, stats.generation)
