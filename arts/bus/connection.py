@@ -99,7 +99,7 @@ class Connection:
         client.on_connect = self._on_connack
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_suback
-        client.on_message = self._on_message
+        client.on_delivery = self._on_delivery
         client.on_confirmed = self._on_confirmed
         client.on_socket_register_write = self._on_want_write
         client.on_socket_unregister_write = self._on_written
@@ -272,20 +272,8 @@ class Connection:
         plain = code.getName() in ("Unspecified error", "Normal disconnection")
         self._end("the connection was closed" if plain else str(code))
 
-    def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            log.warning("bus.topic_not_utf8", broker=str(self._address))
-            return
-        self._tell(
-            self._listener.on_message,
-            topic,
-            bytes(message.payload),
-            message.qos,
-            bool(message.retain),
-            message.mid,
-        )
+    def _on_delivery(self, topic: str, payload: bytes, qos: int, retain: bool, mid: int) -> None:
+        self._tell(self._listener.on_message, topic, payload, qos, retain, mid)
 
     def _tell(self, what: Callable[..., None], *arguments: object) -> None:
         try:

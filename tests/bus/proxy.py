@@ -13,6 +13,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._pairs: list[tuple[_Side, _Side]] = []
         self._accepting = True
+        self._dialling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -22,10 +23,12 @@ class Proxy:
 
     async def stop(self) -> None:
         """Close everything."""
-        self.cut()
         assert self._server is not None
         self._server.close()
-        await asyncio.sleep(0)  # let the transports notice that they are closed
+        await asyncio.gather(*self._dialling)
+        self.cut()
+        for _ in range(3):  # let the transports notice that they are closed
+            await asyncio.sleep(0)
 
     def refuse(self) -> None:
         """Cut all connections and hang up on new ones, until ``accept``."""
@@ -60,9 +63,11 @@ class Proxy:
         to_broker = _Side(lambda side: None)
         to_client.peer, to_broker.peer = to_broker, to_client
         self._pairs.append((to_client, to_broker))
-        self._connecting = asyncio.get_running_loop().create_task(self._connect(to_broker))
+        task = asyncio.get_running_loop().create_task(self._dial(to_broker))
+        self._dialling.add(task)
+        task.add_done_callback(self._dialling.discard)
 
-    async def _connect(self, to_broker: "_Side") -> None:
+    async def _dial(self, to_broker: "_Side") -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_connection(lambda: to_broker, "127.0.0.1", self._target_port)
@@ -81,10 +86,14 @@ class _Side(asyncio.Protocol):
         self._held: list[bytes] = []
         self.peer: _Side | None = None
         self.stalled = False
+        self._aborted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._aborted:
+            transport.abort()
+            return
         transport.writelines(self._unsent)
         self._opened(self)
 
@@ -117,6 +126,6 @@ class _Side(asyncio.Protocol):
         self._held.clear()
 
     def abort(self) -> None:
-        self.stalled = True
+        self.stalled = self._aborted = True
         if self._transport is not None:
             self._transport.abort()
