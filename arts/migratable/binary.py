@@ -136,11 +136,6 @@ class Reader:
             raise NotWasm("the module ends in the middle of an integer")
         return value
 
-    def skip_leb(self) -> None:
-        """Pass over a LEB128 of any width."""
-        while self.byte() >= 0x80:
-            pass
-
     def name(self) -> str:
         """The next length-prefixed name; bytes that are not UTF-8 are kept readable."""
         return self.take(self.u32()).decode("utf-8", "backslashreplace")

@@ -6,7 +6,7 @@ compiled, and then a frame is nothing but locals. Does not know liveness or gene
 does not validate: an engine will.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from arts.migratable import opcodes
@@ -34,6 +34,7 @@ from arts.migratable.errors import NotWasm, Refused
 from arts.migratable.module import MAX_LOCALS, Module
 from arts.migratable.opcodes import I32, Immediate
 from arts.migratable.options import Options, Poll
+from arts.migratable.temporaries import Temporaries
 
 _PLAIN: Final = [opcodes.PLAIN.get(opcode) for opcode in range(256)]
 """As a list, because this is the hottest look-up there is."""
@@ -43,36 +44,6 @@ def parse(module: Module, function: int, analysis: Analysis, options: Options) -
     """Items of a function that may unwind. Raises Refused, with its name, for what cannot be."""
     with module.blamed_on(function):
         return _Body(module, function, analysis, options).parse()
-
-
-class _Temporaries:
-    """Locals for operands, reused like a stack: what is taken is released all at once."""
-
-    def __init__(self, types: bytearray) -> None:
-        self.types = types
-        self._pools: dict[int, list[int]] = {}
-        self._taken: dict[int, int] = {}
-
-    def take(self, types: Sequence[int]) -> list[int]:
-        """One local for each type."""
-        return [self._one(code) for code in types]
-
-    def _one(self, code: int) -> int:
-        pool = self._pools.setdefault(code, [])
-        number = self._taken.get(code, 0)
-        self._taken[code] = number + 1
-        if number == len(pool):
-            pool.append(len(self.types))
-            self.types.append(code)
-        return pool[number]
-
-    def mark(self) -> dict[int, int]:
-        """What is taken now, for ``release``."""
-        return self._taken.copy()
-
-    def release(self, mark: dict[int, int]) -> None:
-        """Free what was taken since the mark."""
-        self._taken = mark
 
 
 class _Around:
@@ -98,7 +69,7 @@ class _Body:
         self.unwinding = analysis.members
         self.types, self.at, self.end = module.locals_of(function)
         self.declared = len(self.types)
-        self.temporaries = _Temporaries(self.types)
+        self.temporaries = Temporaries(self.types)
         kind = module.type_of(function)
         root = Block(opcodes.BLOCK, b"", kind.results, None)
         self.code = Code(function, self.types, len(kind.parameters), kind.results, root, [], [])

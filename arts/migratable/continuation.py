@@ -13,7 +13,7 @@ Knows points, paths and branches. Does not know modules, nor who calls a continu
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from arts.migratable import abi, opcodes
 from arts.migratable.binary import signed, unsigned
@@ -24,6 +24,13 @@ from arts.migratable.opcodes import I32
 
 SMALL_LOOP: Final = 256
 """Items of a loop up to which its code is rather repeated than entered in the middle."""
+
+
+class Arm(NamedTuple):
+    """Part of a block that is entered in the middle: the block, and where its part begins."""
+
+    block: Block
+    start: int
 
 
 class Continuation(Emitter):
@@ -85,11 +92,11 @@ class Continuation(Emitter):
 
     # -- to the point -------------------------------------------------------------------------
 
-    def _way_into(self, block: Block, point: Point, arm: int | None, entered: bool) -> int | None:
-        """Open the next block on the way.
+    def _way_into(self, block: Block, point: Point, arm: Arm | None, entered: bool) -> Arm | None:
+        """Open the next block on the way to the point.
 
-        ``arm`` is the position where the arm around it begins if that has been entered in the
-        middle, else None; so is what this returns, for the arm of this block.
+        ``arm`` is around it if that has been entered in the middle, else None; so is what this
+        returns, for what is in this block.
         """
         if arm is not None:
             self._skip_until(block, arm, point)
@@ -119,25 +126,25 @@ class Continuation(Emitter):
         if target:
             self.labels[target] = self.depth
 
-    def _enter(self, block: Block, point: Point) -> int:
-        """Open a block as it is, to go into one of its arms; where that begins."""
+    def _enter(self, block: Block, point: Point) -> Arm:
+        """Open a block as it is, to go into one of its arms; that arm."""
         self.open(block, block.opcode)
         if block.otherwise is None or point.position < block.otherwise:
-            return block.opened + 1
+            return Arm(block, block.opened + 1)
         self.out += self.carried(block)
         self.emit(block.opened + 1, block.otherwise)
         self.out.append(opcodes.ELSE)
-        return block.otherwise + 1
+        return Arm(block, block.otherwise + 1)
 
-    def _skip_until(self, block: Block, arm: int, point: Point) -> None:
+    def _skip_until(self, block: Block, arm: Arm, point: Point) -> None:
         """The code between the beginning of an arm and a block, skipped on the way."""
         if block.opcode != opcodes.IF:
-            self._unless_underway(lambda: self._beginning(block.parent, arm, block.opened))
+            self._unless_underway(lambda: self._beginning(arm, block.opened))
             return
         first_arm = block.otherwise is None or point.position < block.otherwise
         self._block(kind=bytes([I32]))
         self.out += b"\x41" + bytes([first_arm]) + local_get(self.underway) + b"\x0d\x00\x1a"
-        self._beginning(block.parent, arm, block.opened)
+        self._beginning(arm, block.opened)
         self.close()
 
     def _unless_underway(self, write: Callable[[], None]) -> None:
@@ -146,18 +153,17 @@ class Continuation(Emitter):
         write()
         self.close()
 
-    def _beginning(self, block: Block | None, arm: int, end: int) -> None:
-        """The code from the beginning of an arm of a block to a position."""
-        if block:
-            self.out += self.carried(block)
-        self.emit(arm, end)
+    def _beginning(self, arm: Arm, end: int) -> None:
+        """The code from the beginning of an arm to a position."""
+        self.out += self.carried(arm.block)
+        self.emit(arm.start, end)
 
     def _arrived(self) -> None:
         self.out += b"\x41\x00" + local_set(self.underway)
 
     # -- at the point -------------------------------------------------------------------------
 
-    def _at(self, point: Point, arm: int | None) -> None:
+    def _at(self, point: Point, arm: Arm | None) -> None:
         """Repeat the host call, continue the callee, or just pass the poll."""
         if arm is None:
             if point.kind is PointKind.HOST_CALL:
@@ -169,9 +175,7 @@ class Continuation(Emitter):
             self._either_call(point, arm)
         else:
             is_poll = point.kind is PointKind.POLL
-            self._unless_underway(
-                lambda: self._beginning(point.block, arm, point.position + is_poll)
-            )
+            self._unless_underway(lambda: self._beginning(arm, point.position + is_poll))
             self._arrived()
             if not is_poll:
                 self.call(point)
@@ -182,12 +186,12 @@ class Continuation(Emitter):
         self.out += self.push_sp + b"\x41\x04\x6b" + self.access(LOADS[I32], 0)
         self.out += b"\x11" + unsigned(kind) + unsigned(self.machinery.slots)
 
-    def _either_call(self, point: Point, arm: int) -> None:
+    def _either_call(self, point: Point, arm: Arm) -> None:
         """Underway continue the callee, later call it."""
         self._block(kind=self.value_type(b"", point.result_types))
         self._block()
         self.out += local_get(self.underway) + b"\x0d\x00"
-        self._beginning(point.block, arm, point.position)
+        self._beginning(arm, point.position)
         self.out += self.called(point) + b"\x0c\x01"
         self.close()
         self._arrived()

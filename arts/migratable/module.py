@@ -143,8 +143,7 @@ class Module:
         try:
             yield
         except Refused as refused:
-            if refused.function is None:
-                refused.function = self.function_name(function)
+            refused.function = self.function_name(function)
             raise
         except IndexError:
             name = self.function_name(function)

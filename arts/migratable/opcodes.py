@@ -369,9 +369,8 @@ def _runs_without(stops: frozenset[int], stopping_numbers: frozenset[int]) -> re
                 for number, shape in table.items()
                 if shape.immediate is kind and not (prefix == BULK and number in stopping_numbers)
             ]
-            if numbers:
-                choice = b"(?>" + b"|".join(numbers) + b")"
-                alternatives.append(re.escape(bytes([prefix])) + choice + _PATTERNS[kind])
+            choice = b"(?>" + b"|".join(numbers) + b")"
+            alternatives.append(re.escape(bytes([prefix])) + choice + _PATTERNS[kind])
     return re.compile(b"(?>" + b"|".join(alternatives) + b")*+", re.DOTALL)
 
 

@@ -190,6 +190,15 @@ def test_a_description_must_fit_its_source() -> None:
         Continuations(wrong).module([ResumePoint(0, 1)])
 
 
+def test_a_source_with_unknown_instructions() -> None:
+    wasm = bytes(wasmtime.wat2wasm("(module (func (loop (br_if 0 (i32.const 77)))))"))
+    prepared = prepare(wasm)
+    before, source = prepared.split(b"arts.source")
+    broken = before + b"arts.source" + source.replace(b"\x41\xcd\x00", b"\x27\xcd\x00")
+    with pytest.raises(Refused, match=r"(?i)unknown instruction 0x27 \(in function 0\)"):
+        Continuations(broken).module([ResumePoint(0, 1)])
+
+
 def test_continuations_need_the_source() -> None:
     prepared = rich_prepared().replace(b"arts.source", b"arts.sourcX")
     with pytest.raises(NotWasm, match="without its source"):

@@ -197,6 +197,25 @@ def test_names_survive() -> None:
     )
 
 
+def test_functions_are_found_wherever_their_address_is_taken() -> None:
+    text = """(module (type $t (func)) {}
+      (func $spin (type $t) (loop $l (br_if $l (i32.const 0))))
+      (table $u 1 funcref) (func $caller (call_indirect $u (type $t) (i32.const 0))))"""
+    for place, found in [
+        ("", (0,)),
+        ("(elem declare func $spin)", (0, 1)),
+        ("(elem funcref (ref.null func) (ref.func $spin))", (0, 1)),
+        ("(elem (table $u) (i32.const 0) funcref (ref.func $spin))", (0, 1)),
+        ("(global funcref (ref.func $spin))", (0, 1)),
+        ("(table 2 funcref (ref.func $spin))", (0, 1)),
+    ]:
+        wasm = bytes(wasmtime.wat2wasm(text.format(place)))
+        wasmtime.Module.validate(ENGINE, wasm)
+        prepared = prepare(wasm)
+        wasmtime.Module.validate(ENGINE, prepared)
+        assert describe(prepared).functions == found, place
+
+
 def test_tables_others_can_reach_hold_whatever_is_exported() -> None:
     text = """(module (type $t (func)) (table {} 1 funcref)
       (func $spin (export "spin") (type $t) (loop $l (br_if $l (i32.const 0))))

@@ -224,6 +224,11 @@ def test_malformed_code(body: bytes) -> None:
         prepare(code_section(body))
 
 
+def test_code_that_runs_over_its_end() -> None:
+    with pytest.raises(NotWasm):
+        prepare(code_section(b"\x0b\x10") + b"\0\x02\x01a")
+
+
 def test_more_locals_than_engines_allow() -> None:
     with pytest.raises(Refused, match=r"(?i)more locals than engines allow"):
         prepare(code_section(b"\x0b", b"\x01\xff\xff\xff\xff\x0f\x7f"))
@@ -256,6 +261,7 @@ def test_more_operands_than_engines_allow_locals() -> None:
         (b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0", "code section does not fit"),
         (b"\0asm\x01\0\0\0\x0a\x01\x01", "code section does not fit"),
         (b"\0asm\x01\0\0\0\x06\x04\x01\x7f\x00\x44", "in the middle"),
+        (b"\0asm\x01\0\0\0\x06\x04\x01\x7f\x00\x41", "in the middle"),
     ],
 )
 def test_not_a_module(wasm: bytes, reason: str) -> None:

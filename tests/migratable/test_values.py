@@ -166,7 +166,9 @@ FUNCTIONS = {
         (then (unreachable))
         (else (return (call $spin (local.get $n) (i32.const 2)))))""",
     "a function reference as an operand": """(param $n i32) (result i32)
-      (drop (ref.func $add))
+      (loop $l
+        (drop (ref.func $add))
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
       (drop (ref.is_null (ref.null func)))
       (drop (table.get (i32.const 1)))
       (drop (select (result funcref) (ref.func $add) (table.get (i32.const 2)) (local.get $n)))
