@@ -97,13 +97,13 @@ def _select(
     kind = data.get("type") or "module"
     match action, kind:
         case "create", "runtime":
-            return m.RegisterRuntime, {"uuid": _derived_id(reply)} | data
+            return m.RegisterRuntime, _identified(data, reply)
         case "delete", "runtime":
             return m.RemoveRuntime, data
         case "update", "runtime":
             return m.Keepalive, data
         case "create", "module":
-            return m.CreateModule, {"uuid": _derived_id(reply), "strict_parent": native} | data
+            return m.CreateModule, {"strict_parent": native} | _identified(data, reply)
         case "delete", "module" if data.get("send_to_runtime"):
             return m.MoveModule, data | {"target": data["send_to_runtime"]}
         case "delete", "module":
@@ -120,9 +120,11 @@ def _parent_of(data: dict[str, Any]) -> Any:
     return (parent.get("uuid") if isinstance(parent, dict) else parent) or None
 
 
-def _derived_id(reply: ReplyTo) -> str:
+def _identified(data: dict[str, Any], reply: ReplyTo) -> dict[str, Any]:
     """Who names no uuid gets one made of the request's id, so that a repetition means the same."""
-    return str(uuid.uuid5(_MODULE_NAMESPACE, reply.object_id))
+    if data.get("uuid") is not None:
+        return data
+    return data | {"uuid": str(uuid.uuid5(_MODULE_NAMESPACE, reply.object_id))}
 
 
 def _explain(error: ValidationError) -> str:
