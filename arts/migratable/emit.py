@@ -143,6 +143,11 @@ class Emitter:
         self.labels = {code.root: 0}
         self.push_sp = b"\x23" + unsigned(machinery.sp)
         self.pop_sp = b"\x24" + unsigned(machinery.sp)
+        self.stores = [
+            (local, self.push_sp + local_get(local) + self.access(STORES[kind], offset))
+            for local, kind, offset in frame.fields
+        ]
+        self.leave = self._leave()
 
     def function(self, declared: int, *extra: int) -> bytes:
         """The finished body, with its size.
@@ -267,16 +272,18 @@ class Emitter:
             return opcode + bytes([alignment | 0x40]) + unsigned(memory) + unsigned(offset)
         return opcode + bytes([alignment]) + unsigned(offset)
 
+    def _leave(self) -> bytes:
+        """Store the trailer, which is on the stack, push the frame, and return."""
+        size = self.frame.size
+        trailer = self.access(STORES[I64], size)
+        push = self.push_sp + b"\x41" + signed(size + abi.TRAILER_SIZE) + b"\x6a" + self.pop_sp
+        return trailer + push + b"".join(map(ZEROS.__getitem__, self.code.results)) + RETURN
+
     def write_frame(self, point: Point) -> None:
         """Save what is live, push the frame, and return whatever: the caller will not look."""
-        out = self.out
-        for local, kind, offset in self.frame.fields:
-            if point.live >> local & 1:
-                out += self.push_sp + local_get(local) + self.access(STORES[kind], offset)
-        trailer = signed(self.function_id << 32 | point.resume)
-        out += self.push_sp + b"\x42" + trailer + self.access(STORES[I64], self.frame.size)
-        out += self.push_sp + b"\x41" + signed(self.frame.size + abi.TRAILER_SIZE) + b"\x6a"
-        out += self.pop_sp
-        for kind in self.code.results:
-            out += ZEROS[kind]
-        out += RETURN
+        out, live = self.out, point.live
+        for local, store in self.stores:
+            if live >> local & 1:
+                out += store
+        out += self.push_sp + b"\x42" + signed(self.function_id << 32 | point.resume)
+        out += self.leave

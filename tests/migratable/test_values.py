@@ -98,6 +98,13 @@ FUNCTIONS = {
       (i32.const 3) (local.get $n)
       (block (param i32) (result i32 i64) (call $pair))
       i32.wrap_i64 i32.add i32.add""",
+    "a call with two results in a loop": """(param $n i32) (result i32) (local $s i32)
+      (loop $l
+        (local.get $s) (call $pair (local.get $n))
+        i32.wrap_i64 i32.sub i32.add
+        local.set $s
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (local.get $s)""",
     "a br_table in a loop": """(param $n i32) (result i32) (local $s i32)
       (loop $next
         (block $done
