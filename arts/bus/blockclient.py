@@ -6,6 +6,7 @@ and no reconnecting.
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -32,7 +33,8 @@ class BlockClient(paho.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.paused = False
-        self._adopted: socket.socket | None = None
+        self._line: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
         self._block = b""
         self._at = 0
         self._wanted = 0
@@ -43,9 +45,9 @@ class BlockClient(paho.Client):
         self.on_confirmed: Callable[[int], None] = lambda mid: None
         """Called with the packet identifier of each QoS 1 publish that the broker confirms."""
 
-    def adopt(self, sock: socket.socket) -> None:
-        """Let ``connect`` take this connected socket instead of opening one."""
-        self._adopted = sock
+    def adopt(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Let ``connect`` take this connected socket, and encrypt it with ``tls`` if given."""
+        self._line, self._tls = sock, tls
 
     def read_block(self) -> None:
         """Take what the socket has, about one block. Raises ``OSError``."""
@@ -62,6 +64,8 @@ class BlockClient(paho.Client):
     def cut(self) -> None:
         """Close the socket at once, without a farewell."""
         self._sock_close()
+        if self._line is not None:  # paho forgets a socket whose handshake fails
+            self._line.close()
 
     def _take(self, size: int) -> bytes:
         try:
@@ -72,8 +76,7 @@ class BlockClient(paho.Client):
         return data
 
     def _pending(self) -> int:
-        count = getattr(self.socket(), "pending", None)
-        return count() if count else 0
+        return self._line.pending() if isinstance(self._line, ssl.SSLSocket) else 0
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.paused:
@@ -138,10 +141,12 @@ class BlockClient(paho.Client):
         return sent
 
     def _create_socket_connection(self) -> socket.socket:
-        sock, self._adopted = self._adopted, None
-        if sock is None:
+        if self._line is None:
             raise ConnectionError("no connected socket was given")
-        return sock
+        if self._tls is not None:
+            self._line.settimeout(self.connect_timeout)
+            self._line = self._tls.wrap_socket(self._line, server_hostname=self.host)
+        return self._line
 
 
 async def dial(host: str, port: int) -> socket.socket:

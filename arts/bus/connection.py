@@ -63,7 +63,9 @@ class Connection:
         self._fd = -1
         self._writing = False
         self._housekeeping: asyncio.TimerHandle | None = None
-        self._client = self._make_client(client_id, clean, manual_ack, will, tls)
+        self._handshake: asyncio.Future[MQTTErrorCode] | None = None
+        self._tls = tls or ssl.create_default_context() if address.tls else None
+        self._client = self._make_client(client_id, clean, manual_ack, will)
 
     def _make_client(
         self,
@@ -71,7 +73,6 @@ class Connection:
         clean: bool,
         manual_ack: bool,
         will: Will | None,
-        tls: ssl.SSLContext | None,
     ) -> BlockClient:
         address = self._address
         client = BlockClient(
@@ -90,8 +91,6 @@ class Connection:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         if address.transport == "websockets":
             client.ws_set_options(address.path)
-        if address.tls:
-            client.tls_set_context(tls)
         self._listen(client)
         return client
 
@@ -126,17 +125,17 @@ class Connection:
 
     async def _connect(self, timeout: float) -> None:
         client, address = self._client, self._address
-        client.adopt(await dial(address.host, address.port))
+        client.adopt(await dial(address.host, address.port), self._tls)
         client.connect_timeout = timeout
         arguments = (address.host, address.port, self._keepalive)
         if address.scheme == "mqtt":
             client.connect(*arguments)
-        else:  # paho shakes hands (TLS, websocket) on a blocking socket
-            handshake = self._loop.run_in_executor(None, client.connect, *arguments)
+        else:  # shaking hands (TLS, websocket) blocks
+            self._handshake = self._loop.run_in_executor(None, client.connect, *arguments)
             try:
-                await asyncio.shield(handshake)
+                await asyncio.shield(self._handshake)
             except asyncio.CancelledError:
-                handshake.add_done_callback(self._discard)
+                self._handshake.add_done_callback(self._discard)
                 raise
         self._attach()
 
@@ -168,12 +167,13 @@ class Connection:
     def cut(self) -> None:
         """Close the socket at once: to the broker this client has died."""
         self._end("cut off by its owner")
-        self._client.cut()
+        if self._handshake is None or self._handshake.done():  # else its thread has the socket
+            self._client.cut()
 
     def _discard(self, handshake: "asyncio.Future[MQTTErrorCode]") -> None:
         """A handshake that nobody waits for any more has ended."""
         handshake.exception()
-        self._client.cut()
+        self.cut()
 
     def _attach(self) -> None:
         sock = self._client.socket()
