@@ -124,6 +124,8 @@ class Supervisor:
         # Runtimes first: a module's place is counted on a runtime that is there.
         records.sort(key=lambda record: isinstance(record, Module))
         self._settle(self.realm.restore(records, now))
+        if not self._bus.connected:
+            self._settle(self.realm.handle(LinkLost(), now))
         log.info("realm.restored", records=len(records))
 
     # ------------------------------------------------------------------ in
