@@ -1,14 +1,16 @@
 """A TCP proxy that misbehaves on request: how a test cuts or stalls one client's connection."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 
 class Proxy:
-    """Forwards connections from ``port`` (on 127.0.0.1) to ``target_port``."""
+    """Forwards connections from ``port`` (on 127.0.0.1) to ``target_port``; ends TLS if given."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self._tls = tls
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._pairs: list[tuple[_Side, _Side]] = []
@@ -18,7 +20,9 @@ class Proxy:
     async def start(self) -> None:
         """Listen on a free port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Side(self._pair), "127.0.0.1", 0)
+        self._server = await loop.create_server(
+            lambda: _Side(self._pair), "127.0.0.1", 0, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -105,8 +109,9 @@ class _Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # Only half of the line ends: closing it all could reset what is still on its way.
-        if self.peer is not None and self.peer._transport is not None:
-            self.peer._transport.write_eof()
+        to = self.peer._transport if self.peer is not None else None
+        if to is not None and to.can_write_eof():
+            to.write_eof()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
-import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from arts.bus.base import (
 from arts.bus.mqtt import MqttBus
 from arts.bus.session import MqttSession
 from arts.errors import BusError
+from tests.bus.certificate import make_certificate
 from tests.bus.fake_broker import (
     CONNECT,
     PINGREQ,
@@ -254,24 +252,8 @@ async def test_a_websocket_to_something_else_is_an_error(fake: FakeBroker) -> No
         await session.connect(lambda event: None, 0.3)
 
 
-def _certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's and a client's context around a certificate for 127.0.0.1."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    key, certificate = directory / "key.pem", directory / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1"
-        " -addext subjectAltName=IP:127.0.0.1"
-    )
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(certificate, key)
-    return server, ssl.create_default_context(cafile=certificate)
-
-
 async def test_tls_carries_everything_and_trusts_nobody_else(tmp_path: Path) -> None:
-    server, client = await asyncio.to_thread(_certificate, tmp_path)
+    server, client = await asyncio.to_thread(make_certificate, tmp_path)
     async with fake_broker(server) as fake:
         bus = MqttBus(fake.url, "client", tls=client)
         bus.subscribe("#")
