@@ -1,1 +1,227 @@
-"""A captured module as data, and as bytes. PURE: knows the format, no engine and no transport."""
+"""A captured module as data, and as bytes. PURE: knows the format, no engine and no transport.
+
+The bytes: a header (magic, format version, CRC-32 of the rest, size of the content), then one zstd
+frame. The content: size of the record (u32), the record in MessagePack, and the 4 KiB blocks of
+all memories that are not zero. The same snapshot gives the same bytes.
+
+``decode`` trusts nothing: whatever it is fed, it returns a consistent snapshot or raises
+``SnapshotError``, and never allocates more than it was allowed to.
+"""
+
+import hashlib
+import struct
+import threading
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+import zstandard
+
+from arts.errors import SnapshotError
+
+FORMAT_VERSION: Final = 1
+MAGIC: Final = b"ARTSsnap"
+BLOCK: Final = 4096
+"""Bytes of a memory that are kept or left out together."""
+MAX_BYTES: Final = 1 << 30
+"""What a snapshot may unfold to, all memories together, unless the reader says otherwise."""
+
+_HEADER: Final = struct.Struct("<8sIIQ")
+_RECORD_SIZE: Final = struct.Struct("<I")
+_WORDS: Final = BLOCK // 8
+_RECORD_SHARE: Final = 1 << 26
+"""Content beyond the memories: frames, files, input; and the bitmap, 1 bit a block."""
+_GLOBAL_SIZES: Final = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryImage:
+    """The content of a memory of ``size`` bytes, without its zero blocks."""
+
+    size: int
+    bitmap: bytes
+    """One bit a block (lowest bit first): whether it is in ``blocks``."""
+    blocks: bytes
+
+    @classmethod
+    def of(cls, memory: memoryview) -> "MemoryImage":
+        """Copy what is not zero. ``memory``: bytes, a multiple of BLOCK."""
+        blocks = np.frombuffer(memory, dtype=np.uint64).reshape(-1, _WORDS)
+        kept = blocks.any(axis=1)
+        bitmap = np.packbits(kept, bitorder="little").tobytes()
+        return cls(len(memory), bitmap, blocks[kept].tobytes())
+
+    @property
+    def kept(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """Which blocks are not zero."""
+        bits = np.frombuffer(self.bitmap, dtype=np.uint8)
+        unpacked = np.unpackbits(bits, count=self.size // BLOCK, bitorder="little")
+        return unpacked.view(np.bool_)
+
+    def write(self, memory: memoryview, initial: "MemoryImage") -> None:
+        """Turn a memory that holds ``initial`` (and zeros behind it) into this one.
+
+        Untouched pages stay untouched: they cost nothing. ``memory`` has ``size`` bytes.
+        """
+        blocks = np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)
+        kept = self.kept
+        stale = initial.kept & ~kept[: initial.size // BLOCK]
+        blocks[: len(stale)][stale] = 0
+        blocks[kept] = np.frombuffer(self.blocks, dtype=np.uint8).reshape(-1, BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalValue:
+    """A mutable global of the program."""
+
+    number: int
+    type: str
+    """``i32``, ``i64``, ``f32``, ``f64`` or ``v128``."""
+    bits: bytes
+    """Little-endian, as long as the type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole state of a module that stands."""
+
+    program: str
+    """sha256 (hex) of the program bytes whose state this is."""
+    abi: int
+    """Version of the contract between the program and its host."""
+    engine: str
+    """Who took it, for people."""
+    memories: tuple[MemoryImage, ...]
+    globals: tuple[GlobalValue, ...]
+    frames: bytes
+    """The stack; empty before the first instruction."""
+    wasi: bytes
+    """The host's side, in the encoding of ``runtime.wasi.state``."""
+    cpu_seconds: float = 0.0
+    messages_in: int = 0
+    messages_out: int = 0
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    program: str
+    abi: int
+    engine: str
+    memories: tuple[tuple[int, bytes], ...]
+    globals: tuple[GlobalValue, ...]
+    frames: bytes
+    wasi: bytes
+    cpu_seconds: float
+    messages_in: int
+    messages_out: int
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Record)
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """One for each thread: making one costs more than using it."""
+    found: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+    if found is None:
+        found = _local.compressor = zstandard.ZstdCompressor(level=1)
+    return found
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The bytes of a snapshot."""
+    record = _encoder.encode(
+        _Record(
+            snapshot.program,
+            snapshot.abi,
+            snapshot.engine,
+            tuple((memory.size, memory.bitmap) for memory in snapshot.memories),
+            snapshot.globals,
+            snapshot.frames,
+            snapshot.wasi,
+            snapshot.cpu_seconds,
+            snapshot.messages_in,
+            snapshot.messages_out,
+        )
+    )
+    blocks = [memory.blocks for memory in snapshot.memories]
+    content = b"".join([_RECORD_SIZE.pack(len(record)), record, *blocks])
+    packed = _compressor().compress(content)
+    return _HEADER.pack(MAGIC, FORMAT_VERSION, zlib.crc32(packed), len(content)) + packed
+
+
+def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
+    """The snapshot of these bytes; its memories have at most ``max_bytes`` together.
+
+    Raises ``SnapshotError``, whatever is wrong with them.
+    """
+    content = _unpack(data, max_bytes)
+    if len(content) < _RECORD_SIZE.size:
+        raise SnapshotError("the snapshot has no content")
+    end = _RECORD_SIZE.size + _RECORD_SIZE.unpack_from(content)[0]
+    try:
+        record = _decoder.decode(content[_RECORD_SIZE.size : end])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise SnapshotError(f"the snapshot's record is malformed: {error}") from None
+    for value in record.globals:
+        if _GLOBAL_SIZES.get(value.type) != len(value.bits):
+            raise SnapshotError(f"global {value.number} is not a value of type {value.type!r}")
+    return Snapshot(
+        record.program,
+        record.abi,
+        record.engine,
+        _images(record.memories, content, end, max_bytes),
+        record.globals,
+        record.frames,
+        record.wasi,
+        record.cpu_seconds,
+        record.messages_in,
+        record.messages_out,
+    )
+
+
+def digest(data: bytes) -> str:
+    """sha256 (hex) of an encoded snapshot: what source and target compare."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _unpack(data: bytes, max_bytes: int) -> bytes:
+    if len(data) < _HEADER.size:
+        raise SnapshotError("the snapshot is cut off")
+    magic, version, checksum, size = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise SnapshotError("this is not a snapshot")
+    if version != FORMAT_VERSION:
+        raise SnapshotError(f"the snapshot has format {version}; here is format {FORMAT_VERSION}")
+    packed = memoryview(data)[_HEADER.size :]
+    if zlib.crc32(packed) != checksum:
+        raise SnapshotError("the snapshot is damaged (its checksum is wrong)")
+    if size > max_bytes + _RECORD_SHARE:
+        raise SnapshotError(f"the snapshot unfolds to {size} bytes, more than is allowed here")
+    try:
+        if zstandard.frame_content_size(packed[:18]) != size:
+            raise SnapshotError("the snapshot contradicts itself about its size")
+        return zstandard.ZstdDecompressor().decompress(packed)
+    except zstandard.ZstdError as error:
+        raise SnapshotError(f"the snapshot cannot be unpacked: {error}") from None
+
+
+def _images(
+    memories: tuple[tuple[int, bytes], ...], content: bytes, start: int, max_bytes: int
+) -> tuple[MemoryImage, ...]:
+    images = []
+    for size, bitmap in memories:
+        max_bytes -= size
+        if size < 0 or size % BLOCK or max_bytes < 0:
+            raise SnapshotError(f"a memory of {size} bytes cannot be restored here")
+        count = size // BLOCK
+        if len(bitmap) != (count + 7) // 8 or int.from_bytes(bitmap, "little") >> count:
+            raise SnapshotError("a memory's list of blocks does not fit its size")
+        end = start + int.from_bytes(bitmap, "little").bit_count() * BLOCK
+        images.append(MemoryImage(size, bitmap, content[start:end]))
+        start = end
+    if start != len(content):
+        raise SnapshotError("the snapshot's blocks are not those of its memories")
+    return tuple(images)

@@ -1,0 +1,115 @@
+"""What instances have in common whose host side is ours: input, output, waiting, the end.
+
+Knows ``Wasi`` and outcomes. Does not know how a program runs.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from arts.log import get_logger
+from runtime.engines.base import Exited, Killed, Outcome, Stats, Trapped, Wait
+from runtime.wasi import calls
+from runtime.wasi.host import Exit, Wasi, WouldBlock
+
+log = get_logger(__name__)
+
+_NOTHING: Final = Stats()
+
+
+class Hosted:
+    """Base of instances. ``used``: what the module used before it came here."""
+
+    def __init__(self, wasi: Wasi, used: Stats = _NOTHING) -> None:
+        self.wasi = wasi
+        self._used = used
+        self._memory_bytes = 0
+        self._last_active = time.monotonic()
+        self._wait: Wait | None = None
+        """What the module waits for; None when it could go on at once."""
+        self._exit: Outcome | None = None
+        """How the program ended, or is ending."""
+        self._killed = False
+
+    # ------------------------------------------------------------------------ from any thread
+
+    def deliver(self, path: str, payload: bytes, receipt: int | None) -> None:
+        """Queue a message for ``"stdin"`` or a channel path."""
+        self.wasi.deliver(path, payload, receipt)
+
+    def end_input(self, path: str) -> None:
+        """No more input on ``path``."""
+        self.wasi.end_input(path)
+
+    def signal(self, name: str) -> None:
+        """Queue a line for readers of ``/sys/signals``."""
+        self.wasi.signal(name)
+
+    def set_writable(self, writable: bool) -> None:
+        """Whether channel writes may go on."""
+        self.wasi.set_writable(writable)
+
+    def ready(self, now: float) -> bool:
+        """Whether a turn would get anywhere."""
+        wait = self._wait
+        return wait is None or self._killed or self.wasi.ready(wait, now)
+
+    def stats(self) -> Stats:
+        """What it has used."""
+        used, wasi = self._used, self.wasi
+        return Stats(
+            cpu_seconds=wasi.clocks.used() / 1e9,
+            memory_bytes=self._memory_bytes,
+            messages_in=used.messages_in + wasi.inputs.taken,
+            messages_out=used.messages_out + wasi.written,
+            last_active=self._last_active,
+        )
+
+    # ------------------------------------------------------------------------ a turn
+
+    def call(self, function: Callable[..., Any], arguments: tuple[int, ...]) -> int | None:
+        """Serve a host call of the running program; None: the program must end."""
+        while not self._killed:
+            try:
+                return calls.make(function, self.wasi, arguments)
+            except WouldBlock as blocked:
+                if self._park(blocked.wait):
+                    return 0
+            except Exit as exited:
+                self._exit = Exited(exited.code)
+                return None
+            except Exception as error:
+                log.exception("host.call_failed", call=function.__name__)
+                self._exit = Trapped(f"the host failed in {function.__name__}: {error!r}")
+                return None
+        return None
+
+    def _park(self, wait: Wait) -> bool:
+        """A call must wait: True when the program unwinds, False when it may call again."""
+        raise NotImplementedError
+
+    def _take_turn(self, turn: Callable[[], Outcome]) -> Outcome:
+        """Run one turn and keep the books. What has ended stays ended."""
+        if self._killed and self._exit is None:
+            self._exit = Killed()
+        if self._exit is not None:
+            return self._exit
+        self._wait = None
+        self.wasi.clocks.begin_turn()
+        try:
+            outcome = turn()
+        finally:
+            self.wasi.clocks.end_turn()
+            self._last_active = time.monotonic()
+        if isinstance(outcome, Exited | Trapped):
+            self.wasi.outputs.flush()
+        return outcome
+
+    def _end(self, failure: str | None) -> Outcome:
+        """The outcome of a program that came back without having unwound."""
+        if self._exit is None:
+            if self._killed:
+                self._exit = Killed()
+            else:
+                self._exit = Exited(0) if failure is None else Trapped(failure)
+        return self._exit
