@@ -11,6 +11,7 @@ from typing import Final
 
 from arts.migratable import opcodes
 from arts.migratable.analysis import Analysis, polled_loops
+from arts.migratable.assembler import pop_all, push_all
 from arts.migratable.binary import skip_leb, u32
 from arts.migratable.code import (
     Block,
@@ -27,8 +28,6 @@ from arts.migratable.code import (
     PointKind,
     Raw,
     mask,
-    pop_all,
-    push_all,
 )
 from arts.migratable.errors import NotWasm, Refused
 from arts.migratable.module import MAX_LOCALS, Module

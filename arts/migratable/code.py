@@ -5,13 +5,12 @@ activation can be left and continued. Does not know how the list comes about, no
 made of it. The list stays flat, so every pass over it is a loop, however deep blocks nest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
 from arts.migratable import opcodes
-from arts.migratable.binary import unsigned
 
 
 @dataclass(slots=True)
@@ -178,23 +177,3 @@ def mask(variables: Iterable[int]) -> int:
     for variable in variables:
         bits |= 1 << variable
     return bits
-
-
-def local_get(variable: int) -> bytes:
-    """Push a local."""
-    return b"\x20" + unsigned(variable)
-
-
-def local_set(variable: int) -> bytes:
-    """Pop into a local."""
-    return b"\x21" + unsigned(variable)
-
-
-def push_all(variables: Sequence[int]) -> bytes:
-    """Push locals, first to last."""
-    return b"".join(map(local_get, variables))
-
-
-def pop_all(variables: Sequence[int]) -> bytes:
-    """Pop into locals; the last one takes the topmost operand."""
-    return b"".join(map(local_set, reversed(variables)))

@@ -16,9 +16,21 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from arts.migratable import abi, opcodes
-from arts.migratable.binary import signed, unsigned
-from arts.migratable.code import Block, Code, Indexed, Point, PointKind, local_get, local_set
-from arts.migratable.emit import LOADS, Emitter, Frame, Machinery, Types
+from arts.migratable.assembler import (
+    DROP,
+    ELSE,
+    I32_EQZ,
+    I32_SUB,
+    LOADS,
+    br,
+    br_if,
+    call_indirect,
+    i32_const,
+    local_get,
+    local_set,
+)
+from arts.migratable.code import Block, Code, Indexed, Point, PointKind
+from arts.migratable.emit import Emitter, Frame, Machinery, Types
 from arts.migratable.module import FunctionType
 from arts.migratable.opcodes import I32
 
@@ -58,7 +70,7 @@ class Continuation(Emitter):
         self._pop_frame(point)
         entered = self._entered(path)
         if entered:
-            self.out += b"\x41\x01" + local_set(self.underway)
+            self.out += i32_const(1) + local_set(self.underway)
         arm = None
         for block in reversed(path):
             arm = self._way_into(block, point, arm, block in entered)
@@ -73,7 +85,7 @@ class Continuation(Emitter):
 
     def _pop_frame(self, point: Point) -> None:
         out, size = self.out, self.frame.size + abi.TRAILER_SIZE
-        out += self.push_sp + b"\x41" + signed(size) + b"\x6b" + self.pop_sp
+        out += self.push_sp + i32_const(size) + I32_SUB + self.pop_sp
         for local, kind, offset in self.frame.fields:
             if point.live >> local & 1:
                 out += self.push_sp + self.access(LOADS[kind], offset) + local_set(local)
@@ -115,7 +127,7 @@ class Continuation(Emitter):
         else:
             self._block(block)
             if arm is not None:
-                self.out += local_get(self.underway) + b"\x45\x0d\x00"
+                self.out += local_get(self.underway) + I32_EQZ + br_if(0)
                 self._arrived()
         return None
 
@@ -133,7 +145,7 @@ class Continuation(Emitter):
             return Arm(block, block.opened + 1)
         self.out += self.carried(block)
         self.emit(block.opened + 1, block.otherwise)
-        self.out.append(opcodes.ELSE)
+        self.out += ELSE
         return Arm(block, block.otherwise + 1)
 
     def _skip_until(self, block: Block, arm: Arm, point: Point) -> None:
@@ -143,13 +155,13 @@ class Continuation(Emitter):
             return
         first_arm = block.otherwise is None or point.position < block.otherwise
         self._block(kind=bytes([I32]))
-        self.out += b"\x41" + bytes([first_arm]) + local_get(self.underway) + b"\x0d\x00\x1a"
+        self.out += i32_const(first_arm) + local_get(self.underway) + br_if(0) + DROP
         self._beginning(arm, block.opened)
         self.close()
 
     def _unless_underway(self, write: Callable[[], None]) -> None:
         self._block()
-        self.out += local_get(self.underway) + b"\x0d\x00"
+        self.out += local_get(self.underway) + br_if(0)
         write()
         self.close()
 
@@ -159,7 +171,7 @@ class Continuation(Emitter):
         self.emit(arm.start, end)
 
     def _arrived(self) -> None:
-        self.out += b"\x41\x00" + local_set(self.underway)
+        self.out += i32_const(0) + local_set(self.underway)
 
     # -- at the point -------------------------------------------------------------------------
 
@@ -183,16 +195,16 @@ class Continuation(Emitter):
     def _continue_callee(self, point: Point) -> None:
         """Call what continues the next inner frame: the slot in that frame's trailer."""
         kind = self.types.number(FunctionType(b"", point.result_types))
-        self.out += self.push_sp + b"\x41\x04\x6b" + self.access(LOADS[I32], 0)
-        self.out += b"\x11" + unsigned(kind) + unsigned(self.machinery.slots)
+        self.out += self.push_sp + i32_const(4) + I32_SUB + self.access(LOADS[I32], 0)
+        self.out += call_indirect(kind, self.machinery.slots)
 
     def _either_call(self, point: Point, arm: Arm) -> None:
         """Underway continue the callee, later call it."""
         self._block(kind=self.value_type(b"", point.result_types))
         self._block()
-        self.out += local_get(self.underway) + b"\x0d\x00"
+        self.out += local_get(self.underway) + br_if(0)
         self._beginning(arm, point.position)
-        self.out += self.called(point) + b"\x0c\x01"
+        self.out += self.called(point) + br(1)
         self.close()
         self._arrived()
         self._continue_callee(point)
@@ -209,17 +221,17 @@ class Continuation(Emitter):
             if _is_header(point, block):
                 self._jump_back_polled(point)
             else:
-                self.out += b"\x0c\x01"
+                self.out += br(1)
                 self.close()
                 self.emit(block.opened, block.closed + 1)
         self.close()
 
     def _jump_back_polled(self, point: Point) -> None:
         """End a turned loop: leave it, or come here to poll and go again."""
-        self.out += b"\x0c\x02"
+        self.out += br(2)
         self.close()
         self.poll(point)
-        self.out += b"\x0c\x00"
+        self.out += br(0)
         self.close()
 
 

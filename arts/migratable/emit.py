@@ -7,9 +7,28 @@ index spaces. Does not know which items it is given, nor what the finished modul
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
 
 from arts.migratable import abi, opcodes
+from arts.migratable.assembler import (
+    ELSE,
+    END,
+    I32_ADD,
+    I32_ATOMIC_LOAD,
+    I32_EQZ,
+    I32_SUB,
+    IF,
+    RETURN,
+    STORES,
+    ZEROS,
+    global_get,
+    global_set,
+    i32_const,
+    i64_const,
+    local_get,
+    memory_access,
+    pop_all,
+    push_all,
+)
 from arts.migratable.binary import signed, sized, unsigned, vector
 from arts.migratable.code import (
     Block,
@@ -23,41 +42,11 @@ from arts.migratable.code import (
     Point,
     PointKind,
     Raw,
-    local_get,
-    pop_all,
-    push_all,
 )
 from arts.migratable.errors import Refused
 from arts.migratable.module import FunctionType, Module
-from arts.migratable.opcodes import F32, F64, I32, I64, V128
+from arts.migratable.opcodes import I64
 from arts.migratable.options import Poll
-
-LOADS: Final = {
-    I32: (b"\x28", 2),
-    I64: (b"\x29", 3),
-    F32: (b"\x2a", 2),
-    F64: (b"\x2b", 3),
-    V128: (b"\xfd\x00", 4),
-}
-STORES: Final = {
-    I32: (b"\x36", 2),
-    I64: (b"\x37", 3),
-    F32: (b"\x38", 2),
-    F64: (b"\x39", 3),
-    V128: (b"\xfd\x0b", 4),
-}
-ATOMIC_LOAD: Final = (b"\xfe\x10", 2)
-ZEROS: Final = {
-    I32: b"\x41\0",
-    I64: b"\x42\0",
-    F32: b"\x43" + bytes(4),
-    F64: b"\x44" + bytes(8),
-    V128: b"\xfd\x0c" + bytes(16),
-    opcodes.FUNCREF: b"\xd0\x70",
-    opcodes.EXTERNREF: b"\xd0\x6f",
-    opcodes.EXNREF: b"\xd0\x69",
-}
-RETURN, END = b"\x0f", b"\x0b"
 
 
 @dataclass(frozen=True)
@@ -141,8 +130,8 @@ class Emitter:
         self.out = bytearray()
         self.depth = 0
         self.labels = {code.root: 0}
-        self.push_sp = b"\x23" + unsigned(machinery.sp)
-        self.pop_sp = b"\x24" + unsigned(machinery.sp)
+        self.push_sp = global_get(machinery.sp)
+        self.pop_sp = global_set(machinery.sp)
         self.stores = [
             (local, self.push_sp + local_get(local) + self.access(STORES[kind], offset))
             for local, kind, offset in frame.fields
@@ -172,8 +161,7 @@ class Emitter:
                 self.open(item.block, item.block.opcode)
                 out += self.carried(item.block)
             elif isinstance(item, Else):
-                out.append(opcodes.ELSE)
-                out += self.carried(item.block)
+                out += ELSE + self.carried(item.block)
             elif isinstance(item, Close):
                 self.close()
             else:
@@ -244,7 +232,7 @@ class Emitter:
         """What follows a call: leave if it did not really return, else restore the operands."""
         if point.below:
             self.out += pop_all(point.results)
-        self.out += b"\x23" + unsigned(self.machinery.state) + b"\x04\x40"
+        self.out += global_get(self.machinery.state) + IF
         self.write_frame(point)
         self.out += END
         if point.below:
@@ -254,30 +242,26 @@ class Emitter:
         """Ask whether to pause; if so, begin to unwind."""
         machinery = self.machinery
         if machinery.poll is Poll.FLAG:
-            flag = self.access(ATOMIC_LOAD, abi.FLAG_ADDRESS)
-            self.out += b"\x41\0" + flag
+            self.out += i32_const(0) + self.access(I32_ATOMIC_LOAD, abi.FLAG_ADDRESS)
         else:
-            counter = unsigned(machinery.countdown)
-            self.out += b"\x23" + counter + b"\x41\x01\x6b\x24" + counter
-            self.out += b"\x23" + counter + b"\x45"
-        self.out += b"\x04\x40\x41\x01\x24" + unsigned(machinery.state)
+            counter = machinery.countdown
+            self.out += global_get(counter) + i32_const(1) + I32_SUB + global_set(counter)
+            self.out += global_get(counter) + I32_EQZ
+        self.out += IF + i32_const(1) + global_set(machinery.state)
         self.write_frame(point)
         self.out += END
 
     def access(self, instruction: tuple[bytes, int], offset: int) -> bytes:
         """A load or store in the memory of frames."""
-        opcode, alignment = instruction
-        memory = self.machinery.frames
-        if memory:
-            return opcode + bytes([alignment | 0x40]) + unsigned(memory) + unsigned(offset)
-        return opcode + bytes([alignment]) + unsigned(offset)
+        return memory_access(instruction, self.machinery.frames, offset)
 
     def _leave(self) -> bytes:
         """Store the trailer, which is on the stack, push the frame, and return."""
         size = self.frame.size
         trailer = self.access(STORES[I64], size)
-        push = self.push_sp + b"\x41" + signed(size + abi.TRAILER_SIZE) + b"\x6a" + self.pop_sp
-        return trailer + push + b"".join(map(ZEROS.__getitem__, self.code.results)) + RETURN
+        push = self.push_sp + i32_const(size + abi.TRAILER_SIZE) + I32_ADD + self.pop_sp
+        results = b"".join(ZEROS[kind] for kind in self.code.results)
+        return trailer + push + results + RETURN
 
     def write_frame(self, point: Point) -> None:
         """Save what is live, push the frame, and return whatever: the caller will not look."""
@@ -285,5 +269,5 @@ class Emitter:
         for local, store in self.stores:
             if live >> local & 1:
                 out += store
-        out += self.push_sp + b"\x42" + signed(self.function_id << 32 | point.resume)
+        out += self.push_sp + i64_const(self.function_id << 32 | point.resume)
         out += self.leave

@@ -11,6 +11,7 @@ from typing import Final
 
 from arts.migratable import abi, body, liveness, opcodes
 from arts.migratable.analysis import Analysis, blocking_imports
+from arts.migratable.assembler import call
 from arts.migratable.binary import (
     PREAMBLE,
     Reader,
@@ -136,7 +137,7 @@ class _Linker:
     def indexed(self, item: Indexed) -> bytes:
         """The instruction as it must read in the module of continuations."""
         if item.opcode == opcodes.BULK:
-            return b"\x10" + unsigned(self._segment_function(item))
+            return call(self._segment_function(item))
         if item.opcode == opcodes.CALL_INDIRECT:
             kind = self.types.number(self.source.types[item.index])
             return bytes([item.opcode]) + unsigned(kind) + item.trailer

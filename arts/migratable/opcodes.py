@@ -33,18 +33,15 @@ REFERENCE_TYPES: Final = frozenset({FUNCREF, EXTERNREF, EXNREF})
 SIZES: Final = {I32: 4, I64: 8, F32: 4, F64: 8, V128: 16}
 """Bytes of a value in a frame; references have none, because they mean nothing elsewhere."""
 
-# -- instructions this package writes or takes apart -------------------------------------------
+# -- instructions that need more than a table -------------------------------------------
 
 UNREACHABLE, BLOCK, LOOP, IF, ELSE, END = 0x00, 0x02, 0x03, 0x04, 0x05, 0x0B
 THROW, THROW_REF, TRY_TABLE = 0x08, 0x0A, 0x1F
 BR, BR_IF, BR_TABLE, RETURN = 0x0C, 0x0D, 0x0E, 0x0F
 CALL, CALL_INDIRECT, RETURN_CALL, RETURN_CALL_INDIRECT = 0x10, 0x11, 0x12, 0x13
-DROP, SELECT, SELECT_TYPED = 0x1A, 0x1B, 0x1C
+SELECT, SELECT_TYPED = 0x1B, 0x1C
 LOCAL_GET, LOCAL_SET, LOCAL_TEE, GLOBAL_GET, GLOBAL_SET = 0x20, 0x21, 0x22, 0x23, 0x24
 TABLE_GET, TABLE_SET = 0x25, 0x26
-FIRST_LOAD, FIRST_STORE, LAST_STORE = 0x28, 0x36, 0x3E
-I32_CONST, I64_CONST, F32_CONST, F64_CONST = 0x41, 0x42, 0x43, 0x44
-I32_EQZ, I32_ADD, I32_SUB = 0x45, 0x6A, 0x6B
 REF_NULL, REF_FUNC = 0xD0, 0xD2
 BULK, VECTOR, ATOMIC = 0xFC, 0xFD, 0xFE
 """Prefixes: the instruction's number follows as LEB128."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from arts.migratable import abi, body, liveness
 from arts.migratable.analysis import Analysis, analyse
+from arts.migratable.assembler import END, i32_const, push_all
 from arts.migratable.binary import (
     CUSTOM,
     PREAMBLE,
@@ -17,7 +18,6 @@ from arts.migratable.binary import (
     name,
     section,
     sections,
-    signed,
     sized,
     unsigned,
     vector,
@@ -107,7 +107,9 @@ class _Preparation:
             if item.opcode != CALL_INDIRECT:
                 self.linked_functions.add(item.index)
             return bytes([item.opcode]) + unsigned(item.index) + item.trailer
-        instruction = b"\xfc" + unsigned(item.number or 0) + unsigned(item.index) + item.trailer
+        instruction = (
+            bytes([item.opcode]) + unsigned(item.number or 0) + unsigned(item.index) + item.trailer
+        )
         title, kind = segment_function(item)
         self.segments[title] = kind, instruction
         return instruction
@@ -158,15 +160,13 @@ class _Preparation:
             for function, own in enumerate(self.module.bodies, first)
         ]
         for kind, instruction in self.segments.values():
-            arguments = b"".join(
-                b"\x20" + unsigned(number) for number in range(len(kind.parameters))
-            )
-            bodies.append(sized(b"\0" + arguments + instruction + b"\x0b"))
+            arguments = push_all(range(len(kind.parameters)))
+            bodies.append(sized(b"\0" + arguments + instruction + END))
         return vector(bodies)
 
     def _globals(self) -> list[bytes]:
         values = [0, abi.FRAMES_BASE] + [0] * (self.options.poll is Poll.COUNTDOWN)
-        return [MUTABLE_I32 + b"\x41" + signed(value) + b"\x0b" for value in values]
+        return [MUTABLE_I32 + i32_const(value) + END for value in values]
 
     def _exports(self) -> list[bytes]:
         module, machinery = self.module, self.machinery
