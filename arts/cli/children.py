@@ -14,7 +14,7 @@ _TAIL = 2000
 
 
 class Child:
-    """``python -m arts`` with ``arguments``, its output appended to ``log``.
+    """``python -m arts`` with ``arguments``; ``log`` has what it said since its first start.
 
     It gets a process group of its own, so that Ctrl-C reaches only us and we can stop things in
     order, and our end of its stdin, so that it notices when we are gone.
@@ -34,7 +34,7 @@ class Child:
     async def start(self) -> None:
         """Start it (again)."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
+        with self._log.open("ab" if self._process else "wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

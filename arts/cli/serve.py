@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -106,7 +105,8 @@ def end_with_stdin() -> None:
     """
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        # Not through sys.stdin: a thread that waits in there breaks the interpreter's own end.
+        while os.read(0, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_FAREWELL)
