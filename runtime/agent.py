@@ -276,7 +276,7 @@ class Agent:
         self._cpu_seconds.pop(copy.number, None)
         self._moves.forget(copy)
         copy.silence()
-        leaving = self._spawn(copy.traffic.leave())
+        leaving = asyncio.create_task(copy.traffic.leave())  # also while the agent ends
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 

@@ -87,7 +87,6 @@ class Host(Steps):
         if held is None or held.generation > command.generation:
             self._report(command, "stopped")
         elif held.condition in TARGET:
-            self._call_off(held.migration)
             self._drop(held)
             self._report(command, "stopped")
         elif not command.forget_session:
@@ -186,7 +185,6 @@ class Host(Steps):
             self._call_off(command.migration)
             self._report(command, "aborted")
         elif held.condition in TARGET:
-            self._call_off(command.migration)
             self._drop(held)
             self._report(command, "aborted")
         elif held.condition in SOURCE - {Condition.RELEASED}:
@@ -341,7 +339,6 @@ class Host(Steps):
             case Condition.STOPPING:
                 self._stopped(held)
             case _:
-                self._call_off(held.migration)
                 self._drop(held)
                 self._tell(held, "aborted", detail="no word from the realm")
 

@@ -101,10 +101,10 @@ class Ledger:
             self._ended.popitem(last=False)
 
     def _call_off(self, migration: str | None) -> None:
-        assert migration is not None
-        self._called_off[migration] = None
-        if len(self._called_off) > _REMEMBERED:
-            self._called_off.popitem(last=False)
+        if migration is not None:
+            self._called_off[migration] = None
+            if len(self._called_off) > _REMEMBERED:
+                self._called_off.popitem(last=False)
 
     def _do(self, effect: do.Effect) -> None:
         self._effects.append(effect)
@@ -138,8 +138,6 @@ class Ledger:
         report = held.answers.get(answer_key(command))
         if report is not None:
             self._do(do.Publish(report))
-        elif isinstance(command, m.StartModule) and held.condition is Condition.RUNNING:
-            self._report(command, "started")
 
     def _tell(self, held: Held, kind: m.ReportKind, **fields: Any) -> m.Report:
         """Report what has become of a copy, unasked."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from runtime.engines.base import Instance, Outcome, Parked, Wait
+from runtime.engines.base import Instance, Outcome, Parked, Paused, Wait
 from runtime.workers import Turn, Workers
 
 _ASK_AGAIN: Final = 0.01
@@ -17,7 +17,8 @@ _ASK_AGAIN: Final = 0.01
 class Runner:
     """Turns of one instance. It runs while it has an ``instance`` and nothing holds it.
 
-    ``on_outcome`` hears how each turn ended, before anything else happens to the instance.
+    ``on_outcome`` hears how each turn ended, before anything else happens to the instance. After
+    an outcome other than parked or paused there are no more turns.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Runner:
         self._stands.set()
         self._wait: Wait | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._over = False
         self._closed = False
 
     @property
@@ -77,7 +79,7 @@ class Runner:
 
     def wake(self) -> None:
         """Look again: give it a turn if it can use one, or see to it that it gets one in time."""
-        if self._turn is not None or self._holds or self.instance is None or self._closed:
+        if self._turn is not None or self._holds or self.instance is None or self._over:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -91,7 +93,7 @@ class Runner:
 
     def close(self) -> None:
         """End it for good: it is killed, gets no more turns, and is given back when it stands."""
-        self._closed = True
+        self._over = self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self.instance is not None:
@@ -101,6 +103,7 @@ class Runner:
 
     def _ended(self, outcome: Outcome) -> None:
         self._wait = outcome.wait if isinstance(outcome, Parked) else None
+        self._over = not isinstance(outcome, Parked | Paused)
         self._on_outcome(outcome)
         self._stand()
         self.wake()

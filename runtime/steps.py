@@ -95,7 +95,6 @@ class Steps(Ledger):
 
     def _give_up(self, held: Held, code: str, detail: str) -> None:
         """The target forgets."""
-        self._call_off(held.migration)
         self._drop(held)
         self._tell(held, "refused", code=code, detail=detail)
 

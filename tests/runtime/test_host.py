@@ -87,15 +87,33 @@ def test_the_same_start_again_repeats_the_report(driver: Driver) -> None:
     assert driver.condition is None
 
 
-def test_a_ghost_start_is_told_that_its_generation_is_over(driver: Driver) -> None:
+def test_a_ghost_start_is_told_which_generation_is_the_newest(driver: Driver) -> None:
     driver.tell(start(5))
     assert driver.tell(start(4)) == ["stopped"]
-    assert driver.last.generation == 4
+    assert (driver.last.generation, driver.last.newest) == (4, 5)
     driver.tell(ev.LoadFailed(1, "program_error", "x"))
     assert driver.tell(start(4)) == ["stopped"]
+    assert driver.last.newest == 5
     assert driver.tell(start(5)) == ["failed"]
     driver.tell(start(6))
     assert driver.did(do.Load)
+
+
+def test_another_start_at_the_same_generation_is_no_repetition(driver: Driver) -> None:
+    driver.tell(start(5))
+    other = start(5).model_copy(update={"object_id": "other"})
+    assert driver.tell(other) == ["stopped"]
+    assert driver.last.newest == 5
+    driver.tell(ev.LoadFailed(1, "program_error", "x"))
+    assert driver.tell(other) == ["stopped"]
+
+
+def test_asked_to_announce_itself_it_does(driver: Driver) -> None:
+    driver.tell(m.AnnounceRuntime(uuid="rt"))
+    assert driver.effects == []  # not connected: it will then
+    driver.connect()
+    driver.tell(m.AnnounceRuntime(uuid="rt"))
+    assert driver.effects == [do.Announce(2, ())]
 
 
 def test_a_newer_start_replaces_what_is_here(driver: Driver) -> None:
@@ -115,11 +133,6 @@ def test_a_newer_start_while_freezing_refuses_the_freeze_first(driver: Driver) -
     driver.freezing()
     assert driver.tell(start(3)) == ["refused"]
     assert driver.condition is Condition.LOADING
-
-
-def test_started_is_said_again_also_for_what_came_by_a_move(driver: Driver) -> None:
-    driver.restored().tell(m.ResumeModule(uuid=UUID, generation=2, migration="move-1"))
-    assert driver.tell(start(2)) == ["started"]
 
 
 def test_old_endings_are_forgotten_in_the_end(driver: Driver) -> None:

@@ -15,7 +15,6 @@ from tests.runtime.hosts import (
     prepare,
     release,
     resume,
-    start,
     stop,
 )
 
@@ -301,13 +300,6 @@ def test_a_released_copy_makes_room_for_its_return(driver: Driver) -> None:
     driver.frozen().tell(release())
     assert driver.tell(prepare(3, "back")) == []
     assert [type(effect) for effect in driver.effects] == [do.Discard, do.Prepare]
-
-
-def test_a_module_that_ended_here_is_not_prepared_at_its_old_generation(driver: Driver) -> None:
-    driver.tell(start(5))
-    driver.tell(ev.LoadFailed(1, "program_error", "x"))
-    assert driver.tell(prepare(5)) == ["refused"]
-    assert driver.tell(prepare(6)) == []
 
 
 def test_resuming_what_is_not_here_fails(driver: Driver) -> None:

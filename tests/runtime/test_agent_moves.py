@@ -1,0 +1,223 @@
+"""Two runtimes and a hand in place of the realm: moving modules, calling off, failing, in each
+phase. Whatever happens, the module goes on in exactly one place and nothing is lost or doubled."""
+
+import asyncio
+
+import pytest
+
+from arts.model import ChannelSpec
+from arts.protocol import messages as m
+from tests.runtime.fleet import ECHO, TOPICS, Fleet, Move
+from tests.runtime.scripted import eventually
+from tests.runtime.test_agent import counts
+
+
+@pytest.fixture
+async def pair(fleet: Fleet) -> Fleet:
+    """Runtimes ``a`` and ``b``."""
+    await fleet.runtime("a")
+    await fleet.runtime("b")
+    return fleet
+
+
+async def counts_on(fleet: Fleet, more: int = 5) -> None:
+    """The counter goes on, and never skipped or repeated a step."""
+    seen = counts(await fleet.printed(more))
+    assert seen == list(range(1, len(seen) + 1))
+
+
+async def test_a_counter_counts_on_across_moves(pair: Fleet) -> None:
+    module = await pair.start("counter", args=("1",))
+    for hop in range(6):
+        source, target = ("a", "b") if hop % 2 == 0 else ("b", "a")
+        await pair.printed(3)
+        module, moved = await pair.move(module, source, target)
+        assert moved.downtime < 5.0
+    await counts_on(pair)
+    assert len(pair.agents["a"]._copies) == 1
+    assert len(pair.agents["b"]._copies) == 0
+
+
+async def test_a_spinning_module_is_moved_and_spins_on(pair: Fleet) -> None:
+    module = await pair.start("faulty/spin")
+    module, _ = await pair.move(module, "a", "b")
+    await pair.stop("b", generation=module.generation, force=True)
+
+
+async def test_messages_are_handled_exactly_once_across_moves(pair: Fleet) -> None:
+    module = await pair.start("echo", channels=ECHO)
+    sent: list[bytes] = []
+
+    async def feed() -> None:
+        for _ in range(20):
+            sent.append(b"%d" % len(sent))
+            pair.bus.publish("echo/in", sent[-1], qos=1)
+
+    for hop in range(6):
+        source, target = ("a", "b") if hop % 2 == 0 else ("b", "a")
+        await feed()
+        module, _ = await pair.move(module, source, target, before_freeze=feed)
+        await feed()
+    await pair.until(lambda: len(pair.messages["echo/out"]) >= len(sent))
+    assert pair.messages["echo/out"] == sent
+
+
+async def test_standard_input_follows_the_module(pair: Fleet) -> None:
+    module = await pair.start("stdinread")
+    topic = TOPICS.stdio("stdin", "m")
+    pair.bus.publish(topic, b"here", qos=1)
+    module, _ = await pair.move(module, "a", "b")
+    pair.bus.publish(topic, b"there", qos=1)
+    await pair.until(lambda: len(pair.lines()) == 2)
+    assert pair.lines() == ["got: here", "got: there"]
+
+
+async def test_a_move_that_is_called_off_when_ready_changes_nothing(pair: Fleet) -> None:
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    await move.abort()
+    await counts_on(pair)
+    assert not pair.agents["b"]._copies
+
+
+async def test_a_move_that_is_called_off_when_frozen_runs_on_at_the_source(pair: Fleet) -> None:
+    module = await pair.start("echo", channels=ECHO)
+    for n in range(5):
+        pair.bus.publish("echo/in", b"%d" % n, qos=1)
+    move = Move(pair, module, "a", "b", "move-1")
+    await move.prepare()
+    await move.freeze()
+    for n in range(5, 10):
+        pair.bus.publish("echo/in", b"%d" % n, qos=1)
+    await move.abort()
+    await pair.until(lambda: len(pair.messages["echo/out"]) == 10)
+    assert pair.messages["echo/out"] == [b"%d" % n for n in range(10)]
+    assert not pair.agents["b"]._copies
+    again = Move(pair, module, "a", "b", "move-2")
+    await again.prepare()
+    await again.freeze()
+    await again.switch()
+    pair.bus.publish("echo/in", b"10", qos=1)
+    await pair.until(lambda: len(pair.messages["echo/out"]) == 11)
+
+
+async def test_commands_said_twice_do_no_harm(pair: Fleet) -> None:
+    pair.broker.duplicate(lambda parcel: parcel.topic.startswith(TOPICS.control))
+    module = await pair.start("counter", args=("1",))
+    await pair.printed(3)
+    module, _ = await pair.move(module, "a", "b")
+    await counts_on(pair)
+
+
+async def test_without_the_brokers_word_the_module_is_not_moved(fleet: Fleet) -> None:
+    await fleet.runtime("a", confirm_timeout=0.02)
+    await fleet.runtime("b")
+    module = await fleet.start("echo", channels=ECHO)
+    (copy,) = fleet.agents["a"]._copies.values()
+    move = Move(fleet, module, "a", "b")
+    await move.prepare()
+    assert await copy.pause(5.0)
+    for n in range(3):
+        fleet.bus.publish("echo/in", b"%d" % n, qos=1)
+    await eventually(lambda: len(copy.traffic._inbox._untaken) == 3)
+    fleet.broker.hold("realm-module-m")
+    copy.run()
+    await eventually(lambda: not copy.traffic._inbox._untaken)
+    move.send_freeze()
+    report = await fleet.report("refused")
+    assert report.detail == "the broker did not confirm the module's output in time"
+    fleet.broker.heal()
+    await move.abort()
+    await fleet.until(lambda: len(fleet.messages["echo/out"]) == 3)
+
+
+async def test_a_damaged_snapshot_is_refused_by_the_target(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    monkeypatch.setattr("runtime.moves.snapshots.encode", lambda snapshot: b"nonsense")
+    move.send_freeze()
+    report = await pair.report("refused")
+    assert (report.runtime, report.code) == ("b", "snapshot_error")
+    await move.abort()
+    await counts_on(pair)
+
+
+async def test_a_snapshot_that_is_too_large_is_refused_by_the_target(fleet: Fleet) -> None:
+    await fleet.runtime("a")
+    await fleet.runtime("b", max_snapshot_bytes=10)
+    module = await fleet.start("counter", args=("1",))
+    move = Move(fleet, module, "a", "b")
+    await move.prepare()
+    move.send_freeze()
+    report = await fleet.report("refused")
+    assert (report.runtime, report.code) == ("b", "snapshot_error")
+    await move.abort()
+    await counts_on(fleet)
+
+
+async def test_a_target_without_the_program_refuses(pair: Fleet) -> None:
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    move.moved = move.moved.model_copy(update={"program": None})
+    pair.send("b", m.PrepareModule(module=move.moved, source="a", **move.step))
+    assert (await pair.report("refused")).code == "program_error"
+
+
+async def test_a_module_that_exits_first_is_not_moved(pair: Fleet) -> None:
+    module = await pair.start("stdinread")
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    pair.bus.publish(TOPICS.stdio("stdin", "m"), b"quit", qos=1)
+    await pair.report("exited")
+    move.send_freeze()
+    assert (await pair.report("refused")).code == "not_found"
+
+
+async def test_the_source_gets_the_module_back_when_the_target_dies(pair: Fleet) -> None:
+    module = await pair.start("echo", channels=ECHO)
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    await move.freeze()
+    pair.send("a", m.ReleaseModule(**move.step))
+    await pair.report("released")
+    pair.broker.partition("realm-runtime-b")
+    pair.bus.publish("echo/in", b"meanwhile", qos=1)
+    pair.send("a", m.ResumeModule(**(move.step | {"generation": 3})))
+    assert (await pair.report("resumed")).generation == 3
+    await pair.until(lambda: pair.messages["echo/out"] == [b"meanwhile"])
+
+
+async def test_a_new_owner_fences_the_old_one(pair: Fleet) -> None:
+    """The source is cut off from the realm but not from the module's session: it must stop."""
+    module = await pair.start("echo", channels=ECHO)
+    newer = module.model_copy(update={"generation": 2, "parent": "b"})
+    pair.accept = False
+    pair.send("b", newer)
+    await pair.report("started")
+    await pair.until(lambda: len(pair.registrations) == 3)  # ``a`` lost the session and asks
+    pair.bus.publish("echo/in", b"once", qos=1)
+    await pair.until(lambda: pair.messages["echo/out"])
+    await pair.stop("a", forget_session=False)
+    assert pair.messages["echo/out"] == [b"once"]
+
+
+async def test_large_snapshots_move_too(pair: Fleet) -> None:
+    channels = (ChannelSpec(path="/ch/in", topic="echo/in"), *ECHO[1:])
+    module = await pair.start("echo", channels=channels)
+    big = b"x" * 60_000
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    (copy,) = pair.agents["a"]._copies.values()
+    copy.hold()
+    for _ in range(150):
+        pair.bus.publish("echo/in", big, qos=0)
+    await asyncio.sleep(0)
+    frozen, _ = await move.freeze()
+    assert frozen.size
+    await move.switch()
+    await pair.until(lambda: len(pair.messages["echo/out"]) == 150)
+    assert set(pair.messages["echo/out"]) == {big}
