@@ -1,0 +1,178 @@
+"""Everything that can happen to a realm, as a hypothesis state machine over a ``Network``."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from arts.model import OnRuntimeLost, ReplyTo
+from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, RegisterRuntime
+from arts.realm.state import RealmSettings
+from support.network import Network, Node
+
+SETTINGS = RealmSettings(keep_ended=100.0, keep_lost=200.0)
+MODULES = ("m0", "m1", "m2", "m3")
+RUNTIMES = ("a", "b", "c")
+CODES = ("engine_error", "program_error", "snapshot_error")
+
+modules = st.sampled_from(MODULES)
+runtimes = st.sampled_from(RUNTIMES)
+choices = st.integers(0, 1 << 16)
+
+
+class Chaos(RuleBasedStateMachine):
+    """Clients, runtimes and a network that is against them. Subclasses say which runtimes."""
+
+    make_peer: ClassVar[Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network(type(self).make_peer, SETTINGS)
+        self.asked: list[Any] = []
+
+    @initialize(running=st.sets(modules, min_size=1))
+    def begin(self, running: set[str]) -> None:
+        for uuid, capacity in zip(RUNTIMES, (2, 2, 3), strict=True):
+            self.network.add(uuid, capacity)
+        self.network.drain()
+        for uuid in sorted(running):
+            self.ask(CreateModule, uuid=uuid)
+        self.network.drain()
+
+    def node(self, uuid: str) -> Node:
+        return self.network.nodes[uuid]
+
+    # ------------------------------------------------------------------ clients
+
+    def ask(self, kind: type[Any], **fields: Any) -> None:
+        object_id = f"q{len(self.asked)}"
+        reply = ReplyTo(topic="client", object_id=object_id)
+        self.asked.append(kind(object_id=object_id, reply=reply, **fields))
+        self.network.request(self.asked[-1])
+
+    @rule(uuid=modules, parent=st.none() | runtimes, lost=st.sampled_from(OnRuntimeLost))
+    def create(self, uuid: str, parent: str | None, lost: OnRuntimeLost) -> None:
+        self.ask(CreateModule, uuid=uuid, parent=parent, strict_parent=False, on_runtime_lost=lost)
+
+    @rule(uuid=modules, force=st.booleans())
+    def delete(self, uuid: str, force: bool) -> None:
+        self.ask(DeleteModule, uuid=uuid, force=force)
+
+    def running(self) -> list[str]:
+        everything = self.network.realm.documents()["modules"]
+        return [module["uuid"] for module in everything if module["state"] == "running"]
+
+    @precondition(lambda self: self.running())
+    @rule(choice=choices, to=st.none() | runtimes, then=st.lists(choices, max_size=12))
+    def move(self, choice: int, to: str | None, then: list[int]) -> None:
+        running = self.running()
+        self.ask(MoveModule, uuid=running[choice % len(running)], target=to)
+        self.flow(then)
+
+    @rule(back=st.integers(1, 3))
+    def ask_again(self, back: int) -> None:
+        if self.asked:
+            self.network.request(self.asked[-min(back, len(self.asked))])
+
+    # ------------------------------------------------------------------ what is under way
+
+    @rule()
+    def drain(self) -> None:
+        self.network.drain()
+
+    @rule(picks=st.lists(choices, min_size=1, max_size=10))
+    def flow(self, picks: list[int]) -> None:
+        """Some of what is under way happens, in any order, and some of it twice."""
+        for pick in picks:
+            possible = self.possible(twice=pick % 5 == 0)
+            if possible:
+                possible[pick % len(possible)]()
+
+    @rule(picks=st.lists(choices, min_size=1, max_size=4))
+    def flow_a_little(self, picks: list[int]) -> None:
+        self.flow(picks)
+
+    def possible(self, *, twice: bool) -> list[Callable[[], object]]:
+        network = self.network
+        found: list[Callable[[], object]] = [
+            partial(network.fetched, fetch, found=not twice) for fetch in network.fetches
+        ]
+        found += [partial(network.will, index) for index in range(len(network.wills))]
+        for node in network.nodes.values():
+            for index in range(min(3, len(node.incoming))):
+                found.append(partial(network.to_runtime, node, index, again=twice))
+            if node.peer is not None:
+                found.append(partial(node.peer.progress, network.now))
+                for index in range(self.overtaking(node) if node.online else 0):
+                    found.append(partial(network.to_supervisor, node, index, again=twice))
+        return found
+
+    def overtaking(self, node: Node) -> int:
+        """How many messages may come next: nothing overtakes, or is overtaken by, a
+        registration."""
+        assert node.peer is not None
+        queue = node.peer.outgoing[:3]
+        barrier = [i for i, message in enumerate(queue) if isinstance(message, RegisterRuntime)]
+        return max(1, barrier[0]) if barrier else len(queue)
+
+    @rule(seconds=st.sampled_from((0.1, 1.0, 3.0, 12.0)), alive=st.booleans())
+    def advance(self, seconds: float, alive: bool) -> None:
+        self.network.advance(seconds)
+        for node in self.network.nodes.values() if alive else ():
+            self.network.keepalive(node)
+
+    # ------------------------------------------------------------------ faults
+
+    @rule(uuid=runtimes, what=st.sampled_from(("cut", "crash", "blink")))
+    def break_runtime(self, uuid: str, what: str) -> None:
+        node = self.node(uuid)
+        if what == "crash":
+            self.network.crash(node)
+        else:
+            self.network.cut(node)
+            if what == "blink":
+                self.network.connect(node)
+
+    @rule(uuid=runtimes)
+    def mend_runtime(self, uuid: str) -> None:
+        self.network.boot(self.node(uuid))
+        self.network.connect(self.node(uuid))
+
+    @rule(uuid=runtimes, code=st.sampled_from(CODES), now=st.booleans())
+    def module_fails(self, uuid: str, code: str, now: bool) -> None:
+        """Some module ends at once, or the next thing the engine is asked for fails."""
+        peer = self.node(uuid).peer
+        if not now:
+            self.network.world.failing[uuid] = code
+        elif peer is not None and peer.acting():
+            peer.end(min(peer.acting()), code == "engine_error", self.network.now)
+
+    @rule(
+        uuid=runtimes,
+        what=st.sampled_from(("crash", "before commit", "after commit", "cut", "mend", "mend")),
+    )
+    def break_supervisor(self, uuid: str, what: str) -> None:
+        if what == "cut":
+            self.network.lose_link()
+        elif what == "mend":
+            self.network.restore_link()
+        elif what == "crash" or not self.network.linked:
+            self.network.crash_supervisor()
+        else:
+            node, last = self.node(uuid), None
+            if node.online and node.peer is not None and node.peer.outgoing:
+                last = self.network.outgoing_event(node)
+                node.peer.outgoing.pop(0)
+            self.network.crash_supervisor(last, committed=what == "after commit")
+
+    # ------------------------------------------------------------------ what must be true
+
+    @invariant()
+    def holds(self) -> None:
+        self.network.check()
+
+    def teardown(self) -> None:
+        self.network.settle()
+        self.network.check_settled()
