@@ -7,7 +7,7 @@ and no rule: those are in the modules that work on the records.
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -111,8 +111,13 @@ class State:
     random_count: int = 0
 
 
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(State)
+def _deque(kind: type[Any], items: list[Any]) -> deque[Message]:
+    return deque(msgspec.convert(items, list[Message]))
+
+
+# The one type in a State that msgspec does not know is the deque.
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=list)
+_decoder: Final = msgspec.msgpack.Decoder(State, dec_hook=_deque)
 
 
 def encode(state: State) -> bytes:
