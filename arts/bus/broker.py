@@ -40,7 +40,10 @@ import logging, os, sys, threading
 from iotcore import IotCoreBroker
 logging.getLogger("rumqttd").setLevel(logging.CRITICAL)
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
-IotCoreBroker(config_path=sys.argv[1]).run_forever()
+broker = IotCoreBroker(config_path=sys.argv[1])
+broker.check_ports()
+print("ports are free", flush=True)
+broker.run_forever()
 """
 
 
@@ -133,10 +136,11 @@ class ChildBroker(Broker):
             process.communicate()
 
     def _accepts(self) -> bool:
-        # mosquitto says so itself: whoever answers on the port may be somebody else's broker.
+        # Whoever answers on the port may be somebody else's broker: ours has to say that it can.
+        said = self._log.read_bytes()
         if self.kind == "mosquitto":
-            return b" running\n" in self._log.read_bytes()
-        return all(_answers(self._host, port) for port in self._ports)
+            return b" running\n" in said
+        return b"ports are free" in said and all(_answers(self._host, p) for p in self._ports)
 
     def _command(self) -> list[str]:
         if self.kind == "mosquitto":
