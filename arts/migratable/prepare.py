@@ -54,8 +54,10 @@ RESERVED: Final = "arts."
 def prepare(wasm: bytes | bytearray, options: Options | None = None) -> bytes:
     """The migratable form of a core module.
 
-    Raises NotWasm for bytes that are no module, Refused for programs that cannot be captured. A
-    module that is malformed inside may pass; an engine will then reject the result.
+    Raises NotWasm for bytes that are no module, Refused for programs that cannot be captured.
+
+    This is no validator. Let an engine validate the original first: a module that refers to a
+    global, memory or table it does not have would otherwise find those of the machinery there.
     """
     chosen = Options() if options is None else options
     module = parse(bytes(wasm))
