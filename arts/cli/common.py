@@ -37,7 +37,10 @@ EXIT_CODES: Final = {
 
 INTERRUPTED: Final = 130
 
-out = Console(highlight=False)
+_WIDE = 160
+"""Columns where there is no terminal to ask."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True, highlight=False)
 
 BrokerOption = Annotated[

@@ -207,6 +207,8 @@ def size(count: int) -> str:
 def render_document(document: Document) -> Group:
     """One thing with its story."""
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column()
+    facts.add_column(overflow="fold")
     for key, value in document.items():
         if key != "story" and value not in (None, [], {}, ""):
             facts.add_row(f"[dim]{key}[/]", escaped(_plain(key, value)))

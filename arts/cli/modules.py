@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _START = 60.0
+_PAST = {"exited": "has exited", "failed": "has failed"}
 _SETTLED = ("running", "pending", "failed", "exited")
 
 
@@ -137,8 +138,9 @@ def _tell(module: Document) -> None:
     where = (module["parent"] or {}).get("name")
     place = f" on [bold]{escaped(where)}[/]" if where else ""
     remark = note(module)
+    state = _PAST.get(module["state"], f"is {module['state']}")
     out.print(
-        f"[bold]{escaped(module['name'])}[/] ({module['uuid'][:8]}) is {module['state']}{place}"
+        f"[bold]{escaped(module['name'])}[/] ({module['uuid'][:8]}) {state}{place}"
         + (f": {escaped(remark)}" if remark else ""),
         soft_wrap=True,
     )
