@@ -269,6 +269,35 @@ async def test_tls_carries_everything_and_trusts_nobody_else(tmp_path: Path) -> 
             await session.connect(lambda event: None, 5)
 
 
+async def test_cancelled_handshake_is_cleaned_up_when_it_ends(fake: FakeBroker) -> None:
+    session = MqttSession(fake.url.replace("mqtt", "ws"), "client")
+    connecting = asyncio.ensure_future(session.connect(lambda event: None, 0.3))
+    await eventually(lambda: len(fake._writers) == 1)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await eventually(lambda: not fake._writers)
+
+
+async def test_names_are_resolved_and_every_address_is_tried(fake: FakeBroker) -> None:
+    url = fake.url.replace("127.0.0.1", "localhost")  # often ::1 first, where nobody listens
+    async with started(url) as bus:
+        assert await event_of(bus, Connected) == [Connected(False)]
+    session = MqttSession("mqtt://no-such-host.invalid", "client")
+    with pytest.raises(BusError, match="cannot reach"):
+        await session.connect(lambda event: None, 5)
+
+
+async def test_lost_right_after_the_connack(fake: FakeBroker) -> None:
+    fake.silent_about.add(CONNECT)
+    session = MqttSession(fake.url, "client")
+    connecting = asyncio.ensure_future(session.connect(lambda event: None, 5))
+    await eventually(lambda: fake.count(CONNECT) == 1)
+    fake.send(packet(0x20, b"\x00\x00") + b"\xf0\x00")
+    with pytest.raises(BusError, match="lost while connecting"):
+        await connecting
+
+
 async def test_messages_behind_the_connack_are_not_lost(fake: FakeBroker) -> None:
     events: list[SessionEvent] = []
     session = MqttSession(fake.url, "client")
