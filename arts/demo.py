@@ -20,7 +20,9 @@ from arts.errors import FailedPrecondition
 QUEENS = "13"
 """A board that takes seconds: long enough to be moved again and again."""
 ROUNDS = 5
-ECHO_INTERVAL = 0.02
+PAUSE = 0.2
+"""Seconds between two moves: time to see something, and to run at the new place."""
+ECHO_INTERVAL = 0.01
 
 
 @dataclass
@@ -70,6 +72,7 @@ async def run_demo(client: Client, report: Report, *, rounds: int = ROUNDS) -> l
             for traveller in travellers:
                 await _move(client, traveller)
                 report(travellers)
+                await asyncio.sleep(PAUSE)
         posting.cancel()
         for computation in (queens, at_rest):
             await client.wait_state(computation.uuid, {"exited"}, timeout=60)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ PROGRAMS: Final = {
 
 _PARKED: Final = """
 import sys, psutil
+from importlib.metadata import version
 from pathlib import Path
 from runtime.engines.base import InstanceSpec, Parked
 from runtime.engines.wasmtime import WasmtimeEngine
@@ -73,7 +75,7 @@ def measure(
         rss = _parked(counter, parked, Path(directory))
     return {
         "benchmark": "engine",
-        "engine": f"wasmtime {wasmtime.__version__}",
+        "engine": f"wasmtime {version('wasmtime')}",
         "runs": runs,
         "overhead": overhead,
         "overhead_geomean": round(statistics.geometric_mean(overhead.values()), 3),
