@@ -4,10 +4,9 @@ Knows compiling, caching and linking. How instances run is in ``wasmtime_instanc
 ``wasmtime_plain`` (not).
 """
 
-import hashlib
 import importlib.metadata
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -55,8 +54,9 @@ class WasmtimeEngine:
         try:
             description = describe(program)
         except Refused as refused:
-            return PlainProgram(self._plain, self._plain.compile(program, digest), str(refused))
-        module = self._movable.compile(program, digest)
+            module = self._plain.compile(digest, lambda: program)
+            return PlainProgram(self._plain, module, str(refused))
+        module = self._movable.compile(digest, lambda: program)
         return MovableProgram(self._movable, module, program, digest, description, self.name)
 
     @cached_property
@@ -96,20 +96,25 @@ class Toolchain:
         kind = "plain" if epochs else "movable"
         self._version = f"{kind}/{PIPELINE_VERSION}/{VERSION}"
 
-    def compile(self, wasm: bytes, digest: str) -> wasmtime.Module:
-        """The compiled module. ``digest``: what identifies it. Raises ``ProgramError``."""
-        key = f"{self._version}/{digest}"
+    def compile(self, name: str, make: Callable[[], bytes]) -> wasmtime.Module:
+        """The module that ``make`` returns, compiled. Raises ``ProgramError``.
+
+        ``name``: what identifies it; ``make`` is not called when it has been compiled before.
+        """
+        key = f"{self._version}/{name}"
         code = self._cache.get(key) if self._cache is not None else None
         if code is not None:
             try:
                 return wasmtime.Module.deserialize(self.engine, code)
             except wasmtime.WasmtimeError:
                 pass  # made by another build or for another machine: made again
+        wasm = make()
+        if not wasm.startswith(b"\0asm"):  # wasmtime would take it for text
+            raise ProgramError("this is not a WebAssembly module")
         try:
             module = wasmtime.Module(self.engine, wasm)
         except wasmtime.WasmtimeError as error:
-            reason = str(error).splitlines()
-            raise ProgramError(f"not a WebAssembly module: {'; '.join(reason)}") from None
+            raise ProgramError(f"it does not compile: {ffi.last_line(str(error))}") from None
         if self._cache is not None:
             self._cache.put(key, module.serialize())
         return module
@@ -130,7 +135,7 @@ class Toolchain:
         try:
             return self.linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
-            raise ProgramError(f"it cannot be linked: {error}") from None
+            raise ProgramError(f"it cannot be linked: {ffi.last_line(str(error))}") from None
 
 
 def _reads(module: wasmtime.Module) -> bool:
@@ -197,9 +202,11 @@ class MovableProgram:
         return list({id(module): module for module in found}.values())
 
     def _make(self, points: tuple[ResumePoint, ...]) -> Continued:
+        name = ",".join(f"{point.function}.{point.resume}" for point in points)
         try:
-            wasm = self._continuations.module(points)
-            module = self.toolchain.compile(wasm, hashlib.sha256(wasm).hexdigest())
+            module = self.toolchain.compile(
+                f"{self.digest}/{name}", lambda: self._continuations.module(points)
+            )
         except (Refused, ValueError, ProgramError) as error:
             raise EngineError(f"the stack cannot be continued: {error}") from None
         imports = tuple((found.module, found.name or "") for found in module.imports)

@@ -20,7 +20,6 @@ Function = ffi.wasmtime_func_t
 Context = Any
 """``ctypes`` pointer to a store's context."""
 
-FUNCTION_KIND: Final = ffi.WASMTIME_EXTERN_FUNC.value
 MEMORY_KIND: Final = ffi.WASMTIME_EXTERN_MEMORY.value
 _KINDS: Final = {
     "i32": ffi.WASMTIME_I32,
@@ -244,10 +243,21 @@ class Caller(Protocol):
 
 class _Running(threading.local):
     caller: Caller
+    handle: int
 
 
 running: Final = _Running()
-"""``running.caller``: set it before calling into wasm on this thread."""
+"""Of this thread: ``caller`` (set it before calling into wasm), and during a host call wasmtime's
+``handle`` of whoever makes it."""
+
+
+def calling_memory(context: Context) -> "Memory | None":
+    """The memory that the instance exports whose host call is being served."""
+    found, handle = Extern(), ctypes.cast(running.handle, ctypes.POINTER(ffi.wasmtime_caller_t))
+    name = ctypes.create_string_buffer(b"memory")
+    if ffi.wasmtime_caller_export_get(handle, name, 6, ctypes.byref(found)):
+        return Memory(context, found) if int(found.kind) == MEMORY_KIND else None
+    return None
 
 
 def define_host_function(
@@ -266,7 +276,8 @@ def define_host_function(
     size, unpack = layout.size, layout.unpack
     string_at, u32_at = ctypes.string_at, ctypes.c_uint32.from_address
 
-    def invoke(_env: int, _caller: int, values: int, _count: int) -> int:
+    def invoke(_env: int, handle: int, values: int, _count: int) -> int:
+        running.handle = handle
         result = running.caller.call(function, unpack(string_at(values, size)))
         if result is None:
             return _new_trap()

@@ -51,16 +51,17 @@ class PlainInstance(Hosted):
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             return self._end(ffi.last_line(str(error)))
         context = self._store._context()
-        memory = ffi.export(context, instance, "memory")
-        if memory is not None and memory.kind == ffi.MEMORY_KIND:
-            self._memory = ffi.Memory(context, memory)
-            self._memory_bytes = self._memory.size
-        failure = ffi.call(context, ffi.export(context, instance, "_start").of.func)
-        self._memory_bytes = len(self._look())
-        return self._end(failure)
+        return self._end(ffi.call(context, ffi.export(context, instance, "_start").of.func))
 
     def _look(self) -> memoryview:
-        return self._memory.view() if self._memory is not None else memoryview(b"")
+        """Its memory. It is first asked for in a host call, maybe before there is an instance."""
+        assert self._store is not None
+        if self._memory is None:
+            self._memory = ffi.calling_memory(self._store._context())
+        if self._memory is None:
+            return memoryview(b"")
+        self._memory_bytes = self._memory.size
+        return self._memory.view()
 
     def _park(self, wait: Wait) -> bool:
         self._wait = wait
