@@ -174,9 +174,9 @@ class Copy:
         await self.pause(_LAST_WORDS)
 
     async def terminate(self, grace: float) -> None:
-        """End it: after a TERM signal and ``grace`` seconds, or at once. -> ModuleTerminated,
+        """End it: if it listens, after a TERM signal and ``grace`` seconds. -> ModuleTerminated,
         unless it ends by itself meanwhile."""
-        if grace and self.instance is not None and self.runner.free:
+        if grace and self.instance is not None and self.instance.listens and self.runner.free:
             self.instance.signal("TERM")
             self.runner.wake()
             try:

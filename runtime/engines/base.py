@@ -130,6 +130,11 @@ class Instance(Protocol):
         """Whether ``snapshot`` works. If not, ``run`` needs a thread of its own: it blocks."""
         ...
 
+    @property
+    def listens(self) -> bool:
+        """Whether it has ``/sys/signals`` open: whether a ``signal`` would be heard."""
+        ...
+
     def run(self) -> Outcome:
         """Run until the program ends, blocks, or is asked to stop. Never raises for the program."""
         ...

@@ -33,6 +33,11 @@ class Hosted:
 
     # ------------------------------------------------------------------------ from any thread
 
+    @property
+    def listens(self) -> bool:
+        """Whether it has the signals open."""
+        return self.wasi.listens
+
     def deliver(self, path: str, payload: bytes, receipt: int | None) -> None:
         """Queue a message for ``"stdin"`` or a channel path."""
         self.wasi.deliver(path, payload, receipt)

@@ -133,6 +133,12 @@ class Wasi:
         """Nothing comes on ``path`` after what is queued."""
         self.inputs.end(path)
 
+    @property
+    def listens(self) -> bool:
+        """Whether the signals are open."""
+        descriptors = tuple(self.state.descriptors.values())  # at once: the module may be running
+        return any(descriptor.kind is Kind.SIGNALS for descriptor in descriptors)
+
     def signal(self, name: str) -> None:
         """Queue a line for readers of the signals; too many that nobody reads are dropped."""
         if self.inputs.depth(SIGNALS) < _MAX_SIGNALS:

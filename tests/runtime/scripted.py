@@ -23,6 +23,7 @@ class Scripted:
 
     def __init__(self, script: Callable[["Scripted"], Outcome], *, migratable: bool = True) -> None:
         self.migratable = migratable
+        self.listens = False
         self.script = script
         self.asked = threading.Event()
         self.turns = 0
