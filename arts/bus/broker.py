@@ -21,6 +21,7 @@ from arts.errors import BusError
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 _ATTEMPTS = 5
+_USUAL_PORT = 1883
 _MIB = 1024 * 1024
 
 # The child dies with us, even when we are killed. The signal is sent when the *thread* that
@@ -164,13 +165,19 @@ def find_mosquitto() -> str | None:
 
 @asynccontextmanager
 async def open_broker(
-    kind: str, data_dir: Path, *, port: int = 0, ws_port: int | None = None, host: str = "127.0.0.1"
+    kind: str,
+    data_dir: Path,
+    *,
+    port: int | None = 0,
+    ws_port: int | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Broker]:
     """Have a broker for the duration.
 
     ``kind``: "mosquitto", "embedded" (iotcore), "auto" (mosquitto if installed), or the URL of a
-    broker that runs already. ``port`` and ``ws_port`` 0 mean any free one; ``ws_port`` None means
-    no websocket listener. Files go to ``data_dir``. Raises ``BusError``.
+    broker that runs already. ``port`` and ``ws_port`` 0 mean any free one, ``port`` None means
+    1883 if that is free; ``ws_port`` None means no websocket listener (``websocket_bridge`` is
+    the better one). Files go to ``data_dir``. Raises ``BusError``.
     """
     if "://" in kind:
         yield Broker("external", kind)
@@ -179,6 +186,8 @@ async def open_broker(
         kind = "mosquitto" if find_mosquitto() else "embedded"
     if kind not in ("mosquitto", "embedded"):
         raise BusError(f"no such kind of broker: {kind!r} (auto, mosquitto, embedded or a URL)")
+    if port is None:
+        port = 0 if _answers(host, _USUAL_PORT) else _USUAL_PORT
     broker = await _start(kind, data_dir, host, port, ws_port)
     try:
         yield broker

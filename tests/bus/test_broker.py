@@ -157,6 +157,20 @@ async def test_somebody_may_be_faster_at_a_free_port(
             assert await can_connect(broker.url)
 
 
+async def test_the_usual_port_is_taken_only_if_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as usual:
+        usual.bind(("127.0.0.1", 0))
+        port = usual.getsockname()[1]
+        monkeypatch.setattr(broker_module, "_USUAL_PORT", port)
+        usual.listen()
+        async with open_broker("embedded", tmp_path, port=None) as broker:
+            assert urlsplit(broker.url).port != port
+    async with open_broker("embedded", tmp_path, port=None) as broker:
+        assert urlsplit(broker.url).port == port
+
+
 async def test_cancelled_start_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

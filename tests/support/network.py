@@ -1,4 +1,6 @@
-"""A realm, its runtimes and its clients on a network that loses, repeats and reorders. Virtual time.
+"""A realm, its runtimes and its clients on a network that loses, repeats and reorders.
+
+Time is virtual.
 
 What the network does is what MQTT with QoS 1 and clean sessions does: a connection delivers
 everything, perhaps twice; a connection that breaks loses what was on its way to that end, and the
