@@ -7,7 +7,7 @@ commands, so that ``arts --help`` stays quick.
 import typer
 
 from arts.cli import bench, demo, doctor, listing, modules, programs, serve, streams, up
-from arts.cli.common import ErrorsToExitCodes, print_version
+from arts.cli.common import ErrorsToExitCodes, global_options
 
 app = typer.Typer(
     cls=ErrorsToExitCodes,
@@ -18,7 +18,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 failed, 2 bad request or configuration, 3 not found, "
     "4 not possible now, 5 broker or supervisor out of reach, 130 interrupted.",
 )
-app.callback()(print_version)
+app.callback()(global_options)
 
 for commands in (demo, up, serve, modules, listing, streams, programs, bench, doctor):
     commands.register(app)

@@ -100,13 +100,20 @@ def fail(message: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def print_version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Options of ``arts`` itself."""
-    if version:
+def print_version(wanted: bool) -> None:
+    """What ``--version`` does."""
+    if wanted:
         out.print(f"arts {arts.__version__}")
         raise typer.Exit
+
+
+def global_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options of ``arts`` itself."""
 
 
 def escaped(text: str) -> str:

@@ -1,0 +1,111 @@
+"""What ``arts`` does where no realm is, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import arts as package
+from arts.migratable import describe
+from tests.cli.conftest import APPS, Cli
+
+
+def test_help_and_version(lonely: Cli) -> None:
+    text = lonely.ok("--help")
+    for command in ("up", "run", "ps", "migrate", "logs", "doctor"):
+        assert command in text
+    assert "Exit status" in text
+    assert package.__version__ in lonely.ok("--version")
+    assert lonely("nonsense").exit_code == 2
+    assert lonely().exit_code == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, arts.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "arts.cli.up" in loaded
+    assert {"pydantic", "aiohttp", "paho", "wasmtime", "numpy"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ps"], ["run", "counter"], ["inspect", "x"], ["logs", "x"], ["rm", "x"], ["events"]],
+)
+def test_no_realm(lonely: Cli, command: list[str]) -> None:
+    result = lonely(*command)
+    assert result.exit_code == 5
+    assert "start one with `arts up`" in result.stderr
+    assert result.stdout == ""
+
+
+def test_no_broker(lonely: Cli) -> None:
+    result = lonely("ps", "--broker", "mqtt://127.0.0.1:1")
+    assert result.exit_code == 5
+    assert "cannot reach the broker at mqtt://127.0.0.1:1" in result.stderr
+
+
+def test_passwords_are_not_shown(lonely: Cli) -> None:
+    result = lonely("ps", "--broker", "mqtt://me:secret@127.0.0.1:1")
+    assert result.exit_code == 5
+    assert "secret" not in result.output
+
+
+def test_a_broker_url_that_is_none(lonely: Cli) -> None:
+    assert lonely("ps", "--broker", "http://127.0.0.1").exit_code == 5
+
+
+def test_a_run_file_that_makes_no_sense(lonely: Cli, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for content in ("", "{}", "[]", '{"broker":"mqtt://h","realm":"r","pid":4194304}'):
+        (tmp_path / "data" / "run.json").write_text(content)
+        assert lonely("ps").exit_code == 5
+
+
+def test_configuration_errors(lonely: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "arts.toml"
+    file.write_text("[http]\nprt = 1\n")
+    for command in ("up", "serve", "doctor"):
+        result = lonely(command, "--config", str(file))
+        assert result.exit_code == 2
+        assert "http.prt" in result.stderr
+    runtime = lonely("runtime", "--broker", "mqtt://127.0.0.1:1", "--label", "nonsense")
+    assert runtime.exit_code == 2
+    assert "KEY=VALUE" in runtime.stderr
+
+
+def test_doctor_without_a_realm(lonely: Cli) -> None:
+    findings = {f["check"]: f for f in json.loads(lonely.ok("doctor", "--json"))}
+    assert findings["wasm engine"]["verdict"] == "ok"
+    assert findings["data directory"]["verdict"] == "ok"
+    assert findings["realm"]["verdict"] == "warning"
+    assert "wasm engine" in lonely.ok("doctor")
+
+
+def test_doctor_finds_what_is_wrong(lonely: Cli, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a directory should be")
+    result = lonely("doctor", "--json", "--broker", "mqtt://127.0.0.1:1")
+    assert result.exit_code == 1
+    findings = {f["check"]: f for f in json.loads(result.stdout)}
+    assert findings["data directory"]["verdict"] == "error"
+    assert findings["realm"]["verdict"] == "error"
+
+
+def test_migratable(lonely: Cli, tmp_path: Path) -> None:
+    source, output = APPS / "counter" / "counter.wasm", tmp_path / "out.wasm"
+    facts = json.loads(lonely.ok("migratable", str(source), "-o", str(output), "--json"))
+    assert facts["output"]["size"] == len(output.read_bytes())
+    assert facts["source"]["digest"] == describe(output.read_bytes()).source_digest
+    assert "functions can be suspended" in lonely.ok("migratable", str(source), "-o", str(output))
+
+
+def test_migratable_of_what_cannot(lonely: Cli, tmp_path: Path) -> None:
+    output = tmp_path / "out.wasm"
+    result = lonely("migratable", str(APPS / "faulty" / "externref.wasm"), "-o", str(output))
+    assert result.exit_code == 1
+    assert "externref" in result.stderr
+    assert not output.exists()
+    assert lonely("migratable", str(tmp_path / "none.wasm"), "-o", str(output)).exit_code == 3
