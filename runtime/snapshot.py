@@ -163,7 +163,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
     end = _RECORD_SIZE.size + _RECORD_SIZE.unpack_from(content)[0]
     try:
         record = _decoder.decode(content[_RECORD_SIZE.size : end])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise SnapshotError(f"the snapshot's record is malformed: {error}") from None
     for value in record.globals:
         if _GLOBAL_SIZES.get(value.type) != len(value.bits):

@@ -129,7 +129,7 @@ def decode(data: bytes) -> State:
     """The state of these bytes. Raises ``SnapshotError`` when they are not a consistent one."""
     try:
         state = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise SnapshotError(f"the module's host state is malformed: {error}") from None
     if not _consistent(state):
         raise SnapshotError("the module's host state contradicts itself")
