@@ -29,7 +29,7 @@ def execute(
     """Run a program here, as a runtime would, but without a realm. Exits with its exit code."""
     from runtime.engines.runner import run_program
 
-    raise typer.Exit(run_program(read_program(file), args=args or [], env=env or []))
+    raise typer.Exit(run_program(read_program(file), args or (), env or (), name=file.stem))
 
 
 def migratable(
