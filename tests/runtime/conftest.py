@@ -8,6 +8,9 @@ import pytest
 from arts.migratable import NotWasm, Refused, prepare
 from runtime.engines.wasmtime import WasmtimeEngine
 from tests.runtime.fleet import Fleet
+from tests.support.broker import broker, embedded, mosquitto, own_broker
+
+__all__ = ["broker", "embedded", "mosquitto", "own_broker"]
 
 APPS = Path(__file__).parents[2] / "wasm-apps"
 NAMES = (

@@ -1,4 +1,4 @@
-"""Runtimes on a memory broker, and a hand in place of the realm: it sends commands and reads all.
+"""Runtimes on a broker, and a hand in place of the realm: it sends commands and reads all.
 
 Nothing here decides anything; a test says each step. Waiting is always for something that must
 come, never for time to pass.
@@ -24,10 +24,17 @@ from runtime.settings import RuntimeSettings
 
 PATIENCE = 10.0
 TOPICS = Topics("realm")
-ECHO = (
-    ChannelSpec(path="/ch/in", topic="echo/in", mode="r"),
-    ChannelSpec(path="/ch/out", topic="echo/out", mode="w"),
-)
+
+
+def echo_channels(prefix: str) -> tuple[ChannelSpec, ...]:
+    """What the program ``echo`` wants."""
+    return (
+        ChannelSpec(path="/ch/in", topic=f"{prefix}/in", mode="r"),
+        ChannelSpec(path="/ch/out", topic=f"{prefix}/out", mode="w"),
+    )
+
+
+ECHO = echo_channels("echo")
 
 
 @dataclass
@@ -46,12 +53,14 @@ class Moved:
 
 @dataclass
 class Fleet:
-    """``programs``: name -> bytes; ``directory``: where the runtimes live."""
+    """``programs``: name -> bytes; ``directory``: where the runtimes live; all on one memory
+    broker unless a subclass says otherwise."""
 
     engine: Engine
     programs: dict[str, bytes]
     directory: Path
     broker: MemoryBroker = field(default_factory=MemoryBroker)
+    realm: str = "realm"
     accept: bool = True
     """Whether registrations are answered."""
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -63,7 +72,8 @@ class Fleet:
     """Everything else, by topic."""
 
     def __post_init__(self) -> None:
-        self.bus: Bus = self.make_bus("realm", None)
+        self.topics = Topics(self.realm)
+        self.bus: Bus = self.make_bus(f"{self.realm}-hand", None)
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Condition()
         self._claimed: set[int] = set()
@@ -74,10 +84,13 @@ class Fleet:
     def make_session(self, client_id: str) -> Session:
         return MemorySession(self.broker, client_id)
 
+    everything = "#"
+    """The filter of all that the hand reads."""
+
     # ---- life
 
     async def __aenter__(self) -> "Fleet":
-        self.bus.subscribe("#")
+        self.bus.subscribe(self.everything)
         await self.bus.start()
         self._reading = asyncio.create_task(self._read())
         return self
@@ -97,18 +110,23 @@ class Fleet:
 
     def launch(self, name: str, **settings: Any) -> Agent:
         """Start a runtime."""
-        home = self.directory / name
-        (home / "programs").mkdir(parents=True, exist_ok=True)
-        for data in self.programs.values():
-            (home / "programs" / hashlib.sha256(data).hexdigest()).write_bytes(data)
+        home = self.seed(name)
         agent = self.agents[name] = Agent(
-            RuntimeSettings(data_dir=home, name=name, uuid=name, **settings),
+            RuntimeSettings(data_dir=home, realm=self.realm, name=name, uuid=name, **settings),
             make_bus=self.make_bus,
             make_session=self.make_session,
             engine=self.engine,
         )
         self.tasks[name] = asyncio.create_task(agent.run())
         return agent
+
+    def seed(self, name: str) -> Path:
+        """A home for a runtime, with all programs in it."""
+        home = self.directory / name
+        (home / "programs").mkdir(parents=True, exist_ok=True)
+        for data in self.programs.values():
+            (home / "programs" / hashlib.sha256(data).hexdigest()).write_bytes(data)
+        return home
 
     async def stop_runtime(self, name: str) -> None:
         """Let a runtime take its leave."""
@@ -126,11 +144,11 @@ class Fleet:
                 self._news.notify_all()
 
     def _on_message(self, topic: str, payload: bytes) -> None:
-        if topic.startswith(TOPICS.events_of("")):
+        if topic.startswith(self.topics.events_of("")):
             self.reports.append(codec.decode_report(payload))
-        elif topic == TOPICS.registry or topic.startswith(TOPICS.keepalive):
+        elif topic == self.topics.registry or topic.startswith(self.topics.keepalive):
             self._on_request(codec.decode_request(topic, payload, new_id=lambda: "id"))
-        elif not topic.startswith((TOPICS.control, f"{TOPICS.proc}/snapshot")):
+        elif not topic.startswith((self.topics.control, f"{self.topics.proc}/snapshot")):
             self.messages[topic].append(payload)
 
     def _on_request(self, request: m.AnyRequest | None) -> None:
@@ -175,7 +193,7 @@ class Fleet:
 
     def lines(self, uuid: str = "m", stream: str = "stdout") -> list[str]:
         """What a module has printed so far."""
-        return [line.decode() for line in self.messages[TOPICS.stdio(stream, uuid)]]
+        return [line.decode() for line in self.messages[self.topics.stdio(stream, uuid)]]
 
     async def printed(self, count: int, uuid: str = "m") -> list[str]:
         """Wait for so many more lines of a module; all lines so far."""
@@ -186,7 +204,7 @@ class Fleet:
     # ---- what is said
 
     def send(self, runtime: str, command: m.AnyCommand) -> None:
-        self.bus.publish(TOPICS.control_of(runtime), codec.encode_command(command), qos=1)
+        self.bus.publish(self.topics.control_of(runtime), codec.encode_command(command), qos=1)
 
     def start_command(
         self, program: str, runtime: str = "a", uuid: str = "m", generation: int = 1, **fields: Any
