@@ -6,7 +6,7 @@ compiled, and then a frame is nothing but locals. Does not know liveness or gene
 does not validate: an engine will.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from arts.migratable import opcodes
@@ -21,7 +21,6 @@ from arts.migratable.code import (
     Code,
     Else,
     Indexed,
-    Item,
     Leave,
     Open,
     Point,
@@ -33,10 +32,13 @@ from arts.migratable.errors import NotWasm, Refused
 from arts.migratable.module import MAX_LOCALS, Module
 from arts.migratable.opcodes import I32, Immediate
 from arts.migratable.options import Options, Poll
+from arts.migratable.straight import StraightLine
 from arts.migratable.temporaries import Temporaries
 
-_PLAIN: Final = [opcodes.PLAIN.get(opcode) for opcode in range(256)]
-"""As a list, because this is the hottest look-up there is."""
+_BLOCKS: Final = frozenset({opcodes.BLOCK, opcodes.LOOP, opcodes.IF, opcodes.TRY_TABLE})
+_ENDS: Final = (opcodes.UNREACHABLE, opcodes.RETURN, opcodes.THROW, opcodes.THROW_REF)
+MAX_MOVED: Final = 1_000_000
+"""Operands that one function may move into locals, at all its points and blocks together."""
 
 
 def parse(module: Module, function: int, analysis: Analysis, options: Options) -> Code:
@@ -46,110 +48,63 @@ def parse(module: Module, function: int, analysis: Analysis, options: Options) -
 
 
 class _Around:
-    """What an open block must know to be closed: the operands below it, and where to keep them."""
+    """What an open block must know to be closed: the types of the operands below it, and more.
 
-    __slots__ = ("block", "condition", "mark", "operands", "saved", "spill")
+    ``outer`` is of ``Temporaries.enter``, ``spill`` where to put the code that moves the operands.
+    """
 
-    def __init__(self, block: Block, operands: bytearray, mark: dict[int, int]) -> None:
+    __slots__ = ("block", "operands", "outer", "spill")
+
+    def __init__(self, block: Block, operands: bytearray, outer: dict[int, int]) -> None:
         self.block = block
         self.operands = operands
-        self.mark = mark
-        self.saved: list[int] = []
-        self.condition: list[int] = []
+        self.outer = outer
         self.spill = Raw(b"")
 
 
-class _Body:
+class _Body(StraightLine):
     """One pass over one function body."""
 
     def __init__(self, module: Module, function: int, analysis: Analysis, options: Options) -> None:
-        self.module = module
+        super().__init__(module, function)
         self.analysis = analysis
         self.unwinding = analysis.members
-        self.types, self.at, self.end = module.locals_of(function)
-        self.declared = len(self.types)
         self.temporaries = Temporaries(self.types)
+        self.moved = 0
         kind = module.type_of(function)
         root = Block(opcodes.BLOCK, b"", kind.results, None)
-        self.code = Code(function, self.types, len(kind.parameters), kind.results, root, [], [])
-        self.items: list[Item] = self.code.items
-        self.stack = bytearray()
+        self.code = Code(
+            function, self.types, len(kind.parameters), kind.results, root, self.items, []
+        )
         self.around = [_Around(root, bytearray(), {})]
-        self.run_start = self.at
-        self.uses = self.defines = 0
         self.polled: frozenset[int] | None = None
         if options.poll is Poll.NONE:
             self.polled = frozenset()
         elif options.nest:
             self.polled = polled_loops(module, function, analysis)
         self.entry_poll = function in analysis.recursive
+        self.handlers |= {
+            **dict.fromkeys(_BLOCKS, self._open),
+            **dict.fromkeys((opcodes.BR, opcodes.BR_IF, opcodes.BR_TABLE), self._branch),
+            **dict.fromkeys(_ENDS, self._leave),
+            opcodes.ELSE: self._else,
+            opcodes.END: self._end,
+            opcodes.CALL: self._call,
+            opcodes.CALL_INDIRECT: self._call_indirect,
+        }
 
     def parse(self) -> Code:
         """Items of the whole body."""
         if self.entry_poll:
             self._point(PointKind.POLL)
-        self._plain_instructions()
+        self.follow()
         if self.at != self.end or self.around:
             raise NotWasm("malformed code")
         if len(self.types) > MAX_LOCALS:
-            raise Refused("more operands below calls than engines allow locals")
+            raise Refused("too many operands below calls")
         return self.code
 
-    def _plain_instructions(self) -> None:
-        """The hot loop: locals and table-driven instructions here, everything else by handler."""
-        data, types, at = self.module.data, self.types, self.at
-        stack, uses, defines, end = self.stack, self.uses, self.defines, self.end
-        first_local, last_local = opcodes.LOCAL_GET, opcodes.LOCAL_TEE
-        skip_immediate = opcodes.skip_immediate
-        while at < end:
-            opcode = data[at]
-            shape = _PLAIN[opcode]
-            if shape is not None:
-                kind, pops, pushes = shape
-                at += 1
-                if kind:
-                    at = skip_immediate(kind, data, at)
-                if pops:
-                    del stack[-pops:]
-                if pushes:
-                    stack.append(pushes)
-            elif first_local <= opcode <= last_local:
-                local, at = u32(data, at + 1)
-                if opcode == first_local:
-                    stack.append(types[local])
-                    if not defines >> local & 1:
-                        uses |= 1 << local
-                else:
-                    defines |= 1 << local
-                    if opcode != last_local:
-                        del stack[-1:]
-            else:
-                self.at, self.uses, self.defines = at, uses, defines
-                handler = _HANDLERS.get(opcode)
-                if handler is None:
-                    raise opcodes.unsupported(opcode)
-                handler(self)
-                at, stack, uses, defines = self.at, self.stack, self.uses, self.defines
-        self.at = at
-
     # -- pieces ------------------------------------------------------------------------------
-
-    def _pop(self, count: int) -> None:
-        if count:
-            del self.stack[-count:]
-
-    def _flush(self, behind: int) -> None:
-        """End the run of plain instructions at a position; the next one starts there."""
-        if (self.uses | self.defines) >> self.declared:
-            raise NotWasm("a local that does not exist")
-        if behind > self.run_start:
-            code = self.module.data[self.run_start : behind]
-            self.items.append(Raw(code, self.uses, self.defines))
-        self.run_start = behind
-        self.uses = self.defines = 0
-
-    def _take_immediate(self, kind: Immediate) -> None:
-        self.at = opcodes.skip_immediate(kind, self.module.data, self.at + 1)
 
     def _target(self, depth: int) -> Block:
         """The block a branch of that depth goes to."""
@@ -171,9 +126,8 @@ class _Body:
         """Add a point; what it takes and gives has the given types."""
         split = max(len(self.stack) - len(parameters), 0)
         repeated = kind is PointKind.HOST_CALL
-        mark = self.temporaries.mark()
-        below = self.temporaries.take(self.stack[:split])
-        arguments = self.temporaries.take(parameters) if below or repeated else []
+        below = self._take(self.stack[:split])
+        arguments = self._take(parameters) if below or repeated else []
         saved = below + arguments
         if saved:
             code_before = pop_all(saved) + (b"" if repeated else push_all(arguments))
@@ -187,9 +141,9 @@ class _Body:
             result_types=results,
             arguments=arguments if repeated else [],
             below=below,
-            results=self.temporaries.take(results) if below else [],
+            results=self._take(results) if below else [],
         )
-        self.temporaries.release(mark)
+        self.temporaries.release()
         self.items.append(point)
         self.code.points.append(point)
         point.block.holds_point = True
@@ -200,7 +154,7 @@ class _Body:
     def _open(self) -> None:
         data, start = self.module.data, self.at
         opcode = data[start]
-        self._flush(start)
+        self.flush(start)
         parameters, results = self._block_type(start + 1)
         parent = self.around[-1].block
         block = Block(opcode, parameters, results, parent)
@@ -208,19 +162,15 @@ class _Body:
         if opcode == opcodes.TRY_TABLE:
             self._catches(block)
         if opcode == opcodes.IF:
-            self._pop(1)
-        self._pop(len(parameters))
+            self.pop(1)
+        self.pop(len(parameters))
         self._enter(block)
         if opcode == opcodes.LOOP and (self.polled is None or start in self.polled):
             self._point(PointKind.POLL)
 
     def _enter(self, block: Block) -> None:
-        around = _Around(block, self.stack, self.temporaries.mark())
-        around.saved = self.temporaries.take(self.stack)
-        block.arguments = self.temporaries.take(block.parameters)
-        if around.saved or block.arguments:
-            if block.opcode == opcodes.IF:
-                around.condition = self.temporaries.take([I32])
+        around = _Around(block, self.stack, self.temporaries.enter())
+        if self.stack or block.parameters:
             self.items.append(around.spill)
         self.around.append(around)
         block.opened = len(self.items)
@@ -246,7 +196,7 @@ class _Body:
             block.catches.append(Catch(clause, self._depth()))
 
     def _else(self) -> None:
-        self._flush(self.at)
+        self.flush(self.at)
         self.at = self.run_start = self.at + 1
         block = self.around[-1].block
         block.otherwise = len(self.items)
@@ -254,7 +204,7 @@ class _Body:
         self.stack = bytearray(block.parameters)
 
     def _end(self) -> None:
-        self._flush(self.at)
+        self.flush(self.at)
         self.at = self.run_start = self.at + 1
         around = self.around.pop()
         block = around.block
@@ -265,9 +215,8 @@ class _Body:
             block.parent.holds_point = True
             self._free_operands(around)
         else:
-            block.arguments = []
             self._close(block)
-        self.temporaries.release(around.mark)
+        self.temporaries.leave(around.outer)
         self.stack += block.results
 
     def _close(self, block: Block) -> None:
@@ -276,27 +225,40 @@ class _Body:
 
     def _free_operands(self, around: _Around) -> None:
         """Carry the operands below a block around points past it in locals."""
-        block, saved = around.block, around.saved
+        block = around.block
         if block.parameters and block.opcode in (opcodes.LOOP, opcodes.TRY_TABLE):
             raise Refused(
                 "a loop or try_table with parameters around a safepoint",
                 advice="compile without multi-value (-mno-multivalue)",
             )
-        if block.arguments and block.opcode == opcodes.IF and block.otherwise is None:
+        if block.parameters and block.opcode == opcodes.IF and block.otherwise is None:
             block.otherwise = len(self.items)
             self.items.append(Else(block))
-        spilled = saved + block.arguments + around.condition
-        around.spill.code = pop_all(spilled) + push_all(around.condition)
-        around.spill.defines = mask(spilled)
+        self.temporaries.rise()
+        saved = self._take(around.operands)
+        block.arguments = self._take(block.parameters)
+        if saved or block.arguments:
+            condition = self._take([I32] if block.opcode == opcodes.IF else [])
+            spilled = saved + block.arguments + condition
+            around.spill.code = pop_all(spilled) + push_all(condition)
+            around.spill.defines = mask(spilled)
         self._close(block)
         if saved:
-            results = self.temporaries.take(block.results)
+            results = self._take(block.results)
             code = pop_all(results) + push_all(saved) + push_all(results)
             self.items.append(Raw(code, mask(saved), mask(results)))
+        self.temporaries.release()
+
+    def _take(self, types: Sequence[int]) -> list[int]:
+        """Temporaries, within reason: what is moved at every point costs its square."""
+        self.moved += len(types)
+        if self.moved > MAX_MOVED:
+            raise Refused("too many operands below calls")
+        return self.temporaries.take(types)
 
     def _branch(self) -> None:
         opcode = self.module.data[self.at]
-        self._flush(self.at)
+        self.flush(self.at)
         self.at += 1
         count = 1
         if opcode == opcodes.BR_TABLE:
@@ -307,13 +269,13 @@ class _Body:
         if opcode == opcodes.BR:
             self._skip_unreachable()
         else:
-            self._pop(1)
+            self.pop(1)
             if opcode == opcodes.BR_TABLE:
                 self._skip_unreachable()
 
     def _leave(self) -> None:
         start = self.at
-        self._flush(start)
+        self.flush(start)
         self.at = opcodes.skip_instruction(self.module.data, start)
         self.items.append(Leave(self.module.data[start : self.at]))
         self._skip_unreachable()
@@ -339,14 +301,14 @@ class _Body:
         function, self.at = u32(self.module.data, start + 1)
         parameters, results = self.module.type_of(function)
         if function in self.unwinding:
-            self._flush(start)
+            self.flush(start)
             blocking = function in self.analysis.blocking
             kind = PointKind.HOST_CALL if blocking else PointKind.CALL
             self._point(kind, Indexed(opcodes.CALL, function), parameters, results)
             self.run_start = self.at
         else:
-            self._indexed(start, Indexed(opcodes.CALL, function))
-            self._pop(len(parameters))
+            self.indexed(start, Indexed(opcodes.CALL, function))
+            self.pop(len(parameters))
             self.stack += results
 
     def _call_indirect(self) -> None:
@@ -356,83 +318,10 @@ class _Body:
         call = Indexed(opcodes.CALL_INDIRECT, number, trailer=self.module.data[at : self.at])
         parameters, results = self.module.types[number]
         if number in self.analysis.types:
-            self._flush(start)
+            self.flush(start)
             self._point(PointKind.CALL, call, parameters + bytes([I32]), results)
             self.run_start = self.at
         else:
-            self._indexed(start, call)
-            self._pop(len(parameters) + 1)
+            self.indexed(start, call)
+            self.pop(len(parameters) + 1)
             self.stack += results
-
-    def _indexed(self, start: int, item: Indexed) -> None:
-        self._flush(start)
-        self.items.append(item)
-        self.run_start = self.at
-
-    def _ref_func(self) -> None:
-        start = self.at
-        function, self.at = u32(self.module.data, start + 1)
-        self._indexed(start, Indexed(opcodes.REF_FUNC, function))
-        self.stack.append(opcodes.FUNCREF)
-
-    # -- the rest -----------------------------------------------------------------------------
-
-    def _global_get(self) -> None:
-        number, self.at = u32(self.module.data, self.at + 1)
-        self.stack.append(self.module.globals[number].value)
-
-    def _global_set(self) -> None:
-        self._take_immediate(Immediate.LEB)
-        self._pop(1)
-
-    def _select(self) -> None:
-        self.at += 1
-        self._pop(2)
-
-    def _select_typed(self) -> None:
-        self._take_immediate(Immediate.TYPES)
-        self._pop(2)
-
-    def _table_get(self) -> None:
-        number, self.at = u32(self.module.data, self.at + 1)
-        self._pop(1)
-        self.stack.append(self.module.tables[number][0])
-
-    def _ref_null(self) -> None:
-        self.stack.append(opcodes.check_value_type(self.module.data[self.at + 1]))
-        self._take_immediate(Immediate.HEAP_TYPE)
-
-    def _prefixed(self) -> None:
-        start = self.at
-        opcode = self.module.data[start]
-        number, shape, at = opcodes.prefixed(self.module.data, start)
-        self.at = opcodes.skip_immediate(shape.immediate, self.module.data, at)
-        if opcode == opcodes.BULK and number in (opcodes.MEMORY_INIT, opcodes.DATA_DROP):
-            segment, at = u32(self.module.data, at)
-            trailer = self.module.data[at : self.at]
-            self._indexed(start, Indexed(opcode, segment, number, trailer))
-        self._pop(shape.pops)
-        if shape.pushes:
-            self.stack.append(shape.pushes)
-
-
-_BLOCKS: Final = frozenset({opcodes.BLOCK, opcodes.LOOP, opcodes.IF, opcodes.TRY_TABLE})
-_HANDLERS: Final[dict[int, Callable[[_Body], None]]] = {
-    **dict.fromkeys(_BLOCKS, _Body._open),
-    **dict.fromkeys((opcodes.BR, opcodes.BR_IF, opcodes.BR_TABLE), _Body._branch),
-    **dict.fromkeys(
-        (opcodes.UNREACHABLE, opcodes.RETURN, opcodes.THROW, opcodes.THROW_REF), _Body._leave
-    ),
-    **dict.fromkeys((opcodes.BULK, opcodes.VECTOR, opcodes.ATOMIC), _Body._prefixed),
-    opcodes.ELSE: _Body._else,
-    opcodes.END: _Body._end,
-    opcodes.CALL: _Body._call,
-    opcodes.CALL_INDIRECT: _Body._call_indirect,
-    opcodes.REF_FUNC: _Body._ref_func,
-    opcodes.GLOBAL_GET: _Body._global_get,
-    opcodes.GLOBAL_SET: _Body._global_set,
-    opcodes.SELECT: _Body._select,
-    opcodes.SELECT_TYPED: _Body._select_typed,
-    opcodes.TABLE_GET: _Body._table_get,
-    opcodes.REF_NULL: _Body._ref_null,
-}

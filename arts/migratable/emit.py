@@ -7,6 +7,7 @@ index spaces. Does not know which items it is given, nor what the finished modul
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 from arts.migratable import abi, opcodes
 from arts.migratable.assembler import (
@@ -47,6 +48,9 @@ from arts.migratable.errors import Refused
 from arts.migratable.module import FunctionType, Module
 from arts.migratable.opcodes import I64
 from arts.migratable.options import Poll
+
+MAX_SAVED: Final = 2_000_000
+"""Values that the code of one function may save, at all its points together."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,12 @@ class Frame:
 
 def frame_of(code: Code) -> Frame:
     """One layout for all points of a function. Raises Refused if a reference is live at one."""
-    saved = 0
+    saved = amount = 0
     for point in code.points:
         saved |= point.live
+        amount += point.live.bit_count()
+    if amount > MAX_SAVED:
+        raise Refused("too many variables needed after safepoints", advice="split the function")
     fields, offset = [], 0
     for local, kind in enumerate(code.locals):
         if saved >> local & 1:

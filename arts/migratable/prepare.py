@@ -49,6 +49,10 @@ from arts.migratable.opcodes import BULK, CALL_INDIRECT, TYPE_NAMES
 from arts.migratable.options import Options, Poll
 
 RESERVED: Final = "arts."
+MAX_GROWTH: Final = 16
+"""Prepared code to original module; real programs grow to two or three times their size."""
+MIN_LIMIT: Final = 1 << 20
+"""Bytes of prepared code that are fine for any program."""
 
 
 def prepare(wasm: bytes | bytearray, options: Options | None = None) -> bytes:
@@ -89,6 +93,7 @@ class _Preparation:
         self.frames: list[Frame] = []
         self.points: list[int] = []
         self.bodies: dict[int, bytes] = {}
+        self.size = 0
         for function_id, function in enumerate(self.analysis.functions):
             self._rewrite(function_id, function)
 
@@ -100,6 +105,9 @@ class _Preparation:
         emitter = Emitter(code, function_id, frame, self.machinery, self.types, self._indexed)
         emitter.emit(0, len(code.items))
         self.bodies[function] = emitter.function(code.parameter_count)
+        self.size += len(self.bodies[function])
+        if self.size > MAX_GROWTH * len(self.module.data) + MIN_LIMIT:
+            raise Refused("the prepared program would be many times larger than the original")
         self.frames.append(frame)
         self.points.append(len(code.points))
 

@@ -236,8 +236,28 @@ def test_more_locals_than_engines_allow() -> None:
 
 def test_more_operands_than_engines_allow_locals() -> None:
     operands = "(i32.const 1)" * 50_001 + "(call $spin)" + "drop " * 50_001
-    with pytest.raises(Refused, match=r"(?i)more operands below calls"):
+    with pytest.raises(Refused, match=r"(?i)too many operands below calls"):
         prepare(wasmtime.wat2wasm(f"(module {SPIN} (func $f {operands}))"))
+
+
+def test_code_that_would_grow_with_its_square() -> None:
+    """Small programs must not become so large that preparing them exhausts the machine."""
+    loops = "(loop)" * 2000
+    for body, reason in [
+        ("(i32.const 1)" * 2000 + loops + "drop " * 2000, "too many operands below calls"),
+        (
+            f"(local {'i32 ' * 2000}) {loops} "
+            + " ".join(f"(drop (local.get {n}))" for n in range(2000)),
+            "too many variables needed after safepoints",
+        ),
+        (
+            f"(local {'i32 ' * 400}) {loops} "
+            + " ".join(f"(drop (local.get {n}))" for n in range(400)),
+            "many times larger",
+        ),
+    ]:
+        with pytest.raises(Refused, match=rf"(?i){reason}"):
+            prepare(wasmtime.wat2wasm(f"(module (func $f {body}))"))
 
 
 @pytest.mark.parametrize(
