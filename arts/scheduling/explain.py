@@ -43,9 +43,11 @@ def explain(demand: Demand, view: View, policy: Policy) -> Explanation:
 
 
 def reasons_against(demand: Demand, view: View, limit: int = 50) -> tuple[tuple[str, str], ...]:
-    """(name, reason) of runtimes that will not do, at most ``limit`` of them."""
+    """(name, reason) of runtimes that will not do, at most ``limit`` of them; of the one that was
+    asked for only, if one was."""
+    asked = view.candidates.get(demand.spec.parent or "")
     found: list[tuple[str, str]] = []
-    for candidate in view.candidates.values():
+    for candidate in view.candidates.values() if asked is None else (asked,):
         if len(found) == limit:
             break
         if reason := reason_against(demand, candidate):

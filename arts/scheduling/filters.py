@@ -98,5 +98,5 @@ def profile_reason(demand: Demand, profile: Profile) -> str | None:
 
 def reason_against(demand: Demand, candidate: Candidate) -> str | None:
     """Why this runtime will not do, or None if it will."""
-    static = profile_reason(demand, Profile.of(candidate.runtime))
+    static = profile_reason(demand, candidate.profile)
     return static or next((r for f in STATE_FILTERS if (r := f(demand, candidate))), None)

@@ -34,6 +34,7 @@ class Candidate:
     occupied: int
     sequence: int
     """Order of first registration: breaks every tie."""
+    profile: Profile
 
     @property
     def is_open(self) -> bool:
@@ -111,10 +112,10 @@ class View:
         else:
             sequence = old.sequence
             self._close(old)
-        new = Candidate(runtime, occupied, sequence)
+        new = Candidate(runtime, occupied, sequence, Profile.of(runtime))
         self._candidates[runtime.uuid] = new
         if new.is_open:
-            self._pools.setdefault(Profile.of(runtime), Pool()).add(new)
+            self._pools.setdefault(new.profile, Pool()).add(new)
 
     def remove(self, uuid: str) -> None:
         """Forget a runtime."""
@@ -123,8 +124,7 @@ class View:
     def _close(self, candidate: Candidate) -> None:
         if not candidate.is_open:
             return
-        profile = Profile.of(candidate.runtime)
-        pool = self._pools[profile]
+        pool = self._pools[candidate.profile]
         pool.remove(candidate)
         if not pool:
-            del self._pools[profile]
+            del self._pools[candidate.profile]

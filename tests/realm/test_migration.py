@@ -1,0 +1,443 @@
+"""Moves: phase by phase, and every way in which they end."""
+
+from collections.abc import Callable
+
+import pytest
+from support.builders import NATIVE, UNMOVABLE, World
+
+from arts.protocol.messages import HeldModule
+
+PHASES = ("preparing", "freezing", "restoring", "switching")
+UNCOMMITTED = PHASES[:3]
+
+
+def test_a_move_step_by_step(pair: World) -> None:
+    prepare = pair.move("m", "b").command("b")
+    assert prepare.action == "prepare"
+    assert (prepare.generation, prepare.source) == (2, "a")
+    assert (prepare.module.generation, prepare.module.parent) == (2, "b")
+    move = prepare.migration
+
+    freeze = pair.step("ready", "m", "b").command("a")
+    assert (freeze.action, freeze.generation, freeze.migration) == ("freeze", 2, move)
+    assert freeze.target == "b"
+
+    assert pair.step("frozen", "m", "a", digest="s", size=1000, at=5.0).commands == []
+    assert pair.where("m") == ("a", 1)
+
+    done = pair.step("restored", "m", "b", digest="s")
+    assert done.commands == [("b", "resume"), ("a", "release")]
+    assert pair.where("m") == ("b", 2)
+    assert done.replies == []
+
+    done = pair.step("resumed", "m", "b", at=5.25)
+    forget = done.command("a")
+    assert (forget.action, forget.generation, forget.forget_session) == ("delete", 1, False)
+    details = done.response.details
+    assert (details["from"], details["to"]) == ("runtime a", "runtime b")
+    assert (details["downtime_ms"], details["bytes"]) == (250.0, 1000)
+    assert details["module"]["parent"]["uuid"] == "b"
+    assert "migration.done" in done.notes
+    assert pair.state("m") == "running"
+    assert pair.realm.next_deadline() is None
+
+
+def test_the_snapshot_may_arrive_before_the_news_of_it(pair: World) -> None:
+    pair.moving("m", "b", "freezing")
+    assert pair.step("restored", "m", "b", digest="s").commands == []
+    done = pair.step("frozen", "m", "a", digest="s")
+    assert done.commands == [("b", "resume"), ("a", "release")]
+
+
+def test_without_a_target_the_realm_chooses(pair: World) -> None:
+    assert pair.move("m").commands == [("b", "prepare")]
+
+
+def test_both_ends_have_its_place_taken_until_it_is_over(world: World) -> None:
+    world.register("a", max_nmodules=1)
+    world.roaming("m", on="a")
+    world.register("b", max_nmodules=1)
+    world.moving("m", "b", "switching")
+    assert world.create("n").response.details["state"] == "pending"
+    world.step("resumed", "m", "b")
+    assert world.state("n") == "pending"
+    world.keepalive("a")
+    world.register("a", max_nmodules=1)
+    assert world.where("n") == ("a", 1)
+
+
+class TestRefused:
+    """What cannot move is told why, and nothing changes."""
+
+    def test_no_such_module(self, world: World) -> None:
+        assert world.move("m").error == ("not_found", "no module 'm'")
+
+    def test_several_modules(self, world: World) -> None:
+        world.create("m", name="twin")
+        world.create("n", name="twin")
+        code, text = world.move("twin").error
+        assert (code, text) == ("invalid", "2 modules are meant by 'twin'; say which by uuid")
+
+    def test_not_running(self, world: World) -> None:
+        world.create("m")
+        code, text = world.move("m").error
+        assert (code, text) == ("failed_precondition", "module module m is pending, not running")
+
+    def test_not_migratable(self, world: World) -> None:
+        world.register("a")
+        world.create("m")
+        world.fetched("m", UNMOVABLE)
+        world.report("started", "m")
+        world.register("b")
+        assert world.move("m").error[1] == "module m cannot be moved: it uses threads"
+
+    def test_not_from_there(self, world: World) -> None:
+        world.register("a", features=frozenset({"events"}))
+        world.create("m")
+        world.report("started", "m")
+        world.register("b")
+        text = "runtime runtime a cannot send a running module away"
+        assert world.move("m").error == ("failed_precondition", text)
+
+    def test_not_now(self, pair: World) -> None:
+        pair.will("a")
+        assert pair.move("m").error[1] == "runtime runtime a is suspect"
+
+    def test_not_to_nowhere(self, pair: World) -> None:
+        assert pair.move("m", "x").error == ("not_found", "no runtime 'x'")
+
+    def test_not_to_several(self, pair: World) -> None:
+        pair.register("c", name="runtime b")
+        code, text = pair.move("m", "runtime b").error
+        assert (code, text) == (
+            "invalid",
+            "2 runtimes are meant by 'runtime b'; say which by uuid",
+        )
+
+    def test_not_to_where_it_is(self, pair: World) -> None:
+        assert pair.move("m", "a").error[1] == "module module m is on runtime a already"
+
+    def test_not_to_who_cannot_take_it(self, pair: World) -> None:
+        pair.register("b", features=NATIVE - {"snapshot"})
+        code, text = pair.move("m", "b").error
+        assert code == "unplaceable"
+        assert text == "no suitable runtime (runtime b: cannot take a running module)"
+
+    def test_not_while_it_moves(self, pair: World) -> None:
+        pair.move("m", "b")
+        assert pair.move("m", "b").error[1] == "module module m is migrating, not running"
+
+
+class TestRepeated:
+    """The same request again is the same move."""
+
+    def test_while_it_moves(self, pair: World) -> None:
+        pair.move("m", object_id="same")
+        assert pair.move("m", object_id="same").effects == []
+
+    def test_when_it_has_moved(self, pair: World) -> None:
+        pair.move("m", object_id="same")
+        pair.step("ready", "m", "b")
+        pair.step("frozen", "m", "a", digest="s")
+        pair.step("restored", "m", "b", digest="s")
+        pair.step("resumed", "m", "b")
+        again = pair.move("m", object_id="same")
+        assert again.response.ok
+        assert again.commands == []
+        assert pair.move("m").commands == [("a", "prepare")], "another one is another move"
+
+
+def stays(world: World, done: object) -> None:
+    """The source runs on, and both ends were told."""
+    assert world.state("m") == "running"
+    assert world.where("m") == ("a", 1)
+    assert world.phase("m") is None
+
+
+class TestCalledOff:
+    """Before the commit point every failure means: the source runs on."""
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    @pytest.mark.parametrize("kind", ["refused", "failed", "aborted"])
+    def test_by_the_target(self, pair: World, phase: str, kind: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.step(kind, "m", "b", detail="no room")
+        assert sorted(done.commands) == [("a", "abort"), ("b", "abort")]
+        assert done.error == ("migration_failed", "not moved: no room")
+        stays(pair, done)
+
+    def test_by_the_target_without_a_word_why(self, pair: World) -> None:
+        pair.moving("m", "b", "preparing")
+        assert pair.step("refused", "m", "b").error[1] == "not moved: refused by the target"
+
+    def test_by_the_source(self, pair: World) -> None:
+        pair.moving("m", "b", "freezing")
+        assert pair.step("refused", "m", "a").error[1] == "not moved: the source refused"
+        stays(pair, None)
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_by_time(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.wait(31)
+        assert done.error[1] == f"not moved: it took too long while {phase}"
+        assert sorted(done.commands) == [("a", "abort"), ("b", "abort")]
+        stays(pair, done)
+
+    def test_large_snapshots_have_more_time(self, pair: World) -> None:
+        pair.moving("m", "b", "freezing")
+        pair.step("frozen", "m", "a", digest="s", size=100_000_000)
+        pair.wait(129)
+        assert pair.phase("m") == "restoring"
+        assert not pair.wait(1).response.ok
+
+    @pytest.mark.parametrize("order", ["frozen first", "restored first"])
+    def test_by_a_wrong_digest(self, pair: World, order: str) -> None:
+        pair.moving("m", "b", "freezing")
+        if order == "frozen first":
+            pair.step("frozen", "m", "a", digest="s")
+            done = pair.step("restored", "m", "b", digest="other")
+        else:
+            pair.step("restored", "m", "b", digest="other")
+            done = pair.step("frozen", "m", "a", digest="s")
+        assert "rebuilt another state" in done.error[1]
+        stays(pair, done)
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_by_loss_of_the_target(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.leave("b")
+        assert not done.replies[1].response.ok
+        stays(pair, done)
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_by_restart_of_the_target(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        pair.register("b", instance="b-2")
+        stays(pair, None)
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_not_by_a_mere_reconnect_of_an_end(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        pair.register("b")
+        pair.register("a", ("m", 1))
+        assert pair.phase("m") == phase
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    @pytest.mark.parametrize("way", ["lost", "restarted", "empty"])
+    def test_with_the_source_the_module_is_gone(self, pair: World, phase: str, way: str) -> None:
+        pair.moving("m", "b", phase)
+        if way == "lost":
+            done = pair.leave("a")
+        elif way == "restarted":
+            done = pair.register("a", instance="a-2")
+        else:
+            done = pair.register("a")
+        assert ("b", "abort") in done.commands
+        assert not done.replies[1].response.ok
+        assert pair.state("m") == "starting"
+        assert pair.module("m").generation == 2
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    @pytest.mark.parametrize("kind", ["exited", "failed"])
+    def test_by_the_modules_own_end(self, pair: World, phase: str, kind: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.report(kind, "m", exit_code=0)
+        assert done.commands == [("b", "abort")]
+        assert not done.response.ok
+        assert pair.state("m") == kind
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_by_a_delete(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.delete("m")
+        assert done.commands == [("b", "abort"), ("a", "delete")]
+        assert done.error[1] == "not moved: the module was deleted"
+        assert pair.report("stopped", "m").response.ok
+
+    @pytest.mark.parametrize("phase", UNCOMMITTED)
+    def test_by_restart_of_the_supervisor(self, pair: World, phase: str) -> None:
+        pair.moving("m", "b", phase)
+        done = pair.restart()
+        assert done.commands == [("a", "abort"), ("b", "abort")]
+        assert done.error[1] == "not moved: the supervisor restarted in the middle"
+        stays(pair, done)
+
+
+class TestCommitted:
+    """Behind the commit point there is only forward."""
+
+    def test_the_new_owner_is_told_until_it_runs(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        done = pair.wait(pair.settings.switch_timeout)
+        assert done.commands == [("b", "resume"), ("a", "release")]
+        assert pair.step("resumed", "m", "b").response.ok
+
+    def test_restart_of_the_supervisor(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        done = pair.restart()
+        assert done.commands == [("b", "resume"), ("a", "release")]
+        assert pair.step("resumed", "m", "b").response.ok
+
+    def test_loss_of_the_source_does_not_matter(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        pair.leave("a")
+        done = pair.step("resumed", "m", "b")
+        assert done.response.details["from"] == "a", "its name is forgotten"
+        assert pair.where("m") == ("b", 2)
+
+    def test_restart_of_the_source_does_not_matter(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        pair.register("a", instance="a-2")
+        assert pair.phase("m") == "switching"
+
+    def test_reconnect_of_the_ends_does_not_matter(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        move = pair.module("m").migration
+        assert move is not None
+        frozen = HeldModule(uuid="m", generation=1, migration=move.id, state="frozen")
+        restored = HeldModule(uuid="m", generation=2, migration=move.id, state="restored")
+        assert pair.register("a", modules=(frozen,)).commands == []
+        assert pair.register("b", modules=(restored,)).commands == []
+        assert pair.keepalive("a", children=[{"uuid": "m", "generation": 1}]).commands == []
+
+    def test_delete(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        done = pair.delete("m")
+        assert done.commands == [("a", "delete"), ("b", "delete")]
+        assert done.error[1] == "not moved: the module was deleted"
+        assert pair.report("stopped", "m").response.ok
+
+    @pytest.mark.parametrize("kind", ["exited", "failed"])
+    def test_the_module_ends_at_once(self, pair: World, kind: str) -> None:
+        pair.moving("m", "b", "switching")
+        done = pair.report(kind, "m", exit_code=0)
+        assert done.commands == [("a", "delete")]
+        assert not done.response.ok
+        assert pair.state("m") == kind
+
+
+class TestFallBack:
+    """The target fails behind the commit point: the source's frozen copy goes on."""
+
+    def fails(self, world: World, how: str) -> list[tuple[str, str]]:
+        world.moving("m", "b", "switching")
+        if how == "lost":
+            return world.leave("b").commands
+        if how == "restarted":
+            return world.register("b", instance="b-2").commands
+        if how == "silent":
+            for _ in range(world.settings.switch_attempts - 1):
+                world.wait(world.settings.switch_timeout)
+            return world.wait(world.settings.switch_timeout).commands
+        return world.step(how, "m", "b").commands
+
+    @pytest.mark.parametrize("how", ["lost", "restarted", "silent", "refused", "failed", "aborted"])
+    def test_the_source_goes_on(self, pair: World, how: str) -> None:
+        assert self.fails(pair, how)[-2:] == [("a", "resume"), ("b", "delete")]
+        assert pair.where("m") == ("a", 3)
+        done = pair.step("resumed", "m", "a")
+        text = "not moved: the target failed; the module goes on at the source"
+        assert done.error == ("migration_failed", text)
+        assert done.commands == [("b", "delete")]
+        assert pair.state("m") == "running"
+        assert pair.module("m").detail == "not moved: the target failed"
+
+    def test_restart_of_the_supervisor_on_the_way_back(self, pair: World) -> None:
+        self.fails(pair, "failed")
+        assert pair.restart().commands == [("a", "resume"), ("b", "delete")]
+
+    @pytest.mark.parametrize("how", ["failed", "silent"])
+    def test_the_source_fails_too(self, pair: World, how: str) -> None:
+        self.fails(pair, "failed")
+        if how == "failed":
+            done = pair.step("failed", "m", "a", detail="no such module here")
+        else:
+            done = pair.wait(pair.settings.switch_timeout * pair.settings.switch_attempts)
+        assert ("a", "delete") in done.commands
+        assert not done.response.ok
+        assert pair.state("m") == "starting"
+        assert pair.module("m").generation == 4
+
+    def test_the_source_is_gone(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        pair.leave("a")
+        pair.register("c")
+        done = pair.leave("b")
+        assert ("c", "create") in done.commands
+        assert pair.where("m") == ("c", 3)
+
+    def test_the_source_is_lost(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        pair.lose("a")
+        pair.register("c")
+        pair.leave("b")
+        assert pair.where("m") == ("c", 3)
+
+    def test_silence_of_a_suspect_is_for_suspicion_to_judge(
+        self, make_world: Callable[..., World]
+    ) -> None:
+        world = make_world(lost_after=1000.0)
+        world.register("a")
+        world.roaming("m", on="a")
+        world.register("b")
+        world.moving("m", "b", "switching")
+        world.will("b")
+        world.wait(500)
+        assert world.where("m") == ("b", 2)
+        world.wait(500)
+        assert world.where("m") == ("a", 3)
+
+
+class TestStrayReports:
+    """Late, repeated or misplaced reports change nothing."""
+
+    @pytest.mark.parametrize(
+        ("phase", "kind", "runtime"),
+        [
+            ("preparing", "frozen", "a"),
+            ("preparing", "resumed", "b"),
+            ("preparing", "ready", "a"),
+            ("freezing", "ready", "b"),
+            ("freezing", "frozen", "b"),
+            ("freezing", "restored", "a"),
+            ("restoring", "ready", "b"),
+            ("restoring", "frozen", "a"),
+            ("restoring", "resumed", "b"),
+            ("switching", "ready", "b"),
+            ("switching", "restored", "b"),
+            ("switching", "refused", "a"),
+            ("switching", "released", "a"),
+            ("switching", "aborted", "a"),
+        ],
+    )
+    def test_out_of_turn(self, pair: World, phase: str, kind: str, runtime: str) -> None:
+        pair.moving("m", "b", phase)
+        before = pair.module("m")
+        done = pair.step(kind, "m", runtime, digest="other")
+        assert done.effects == []
+        assert pair.module("m") == before
+
+    @pytest.mark.parametrize("phase", PHASES)
+    def test_of_a_third_runtime(self, pair: World, phase: str) -> None:
+        pair.register("c")
+        pair.moving("m", "b", phase)
+        for kind in ("ready", "refused", "resumed"):
+            assert pair.step(kind, "m", "c").effects == []
+
+    def test_of_a_move_that_is_over(self, pair: World) -> None:
+        pair.moving("m", "b", "freezing")
+        move = pair.module("m").migration
+        assert move is not None
+        pair.step("refused", "m", "a")
+        late = pair.report("frozen", "m", "a", generation=2, migration=move.id)
+        assert late.command("a").migration == move.id
+        assert late.command("a").action == "abort"
+        assert pair.report("refused", "m", "a", generation=2, migration=move.id).effects == []
+
+    def test_of_the_new_owner(self, pair: World) -> None:
+        pair.moving("m", "b", "switching")
+        move = pair.module("m").migration
+        assert move is not None
+        pair.step("resumed", "m", "b")
+        assert pair.report("resumed", "m", "b", migration=move.id).effects == []
+        assert pair.report("started", "m", "b").effects == []
