@@ -5,7 +5,6 @@ happens through ``report``, one line of plain text at a time.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +26,6 @@ _LOOK_AGAIN = 0.1
 _WATCH_BROKER = 0.5
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
-_USUAL_PORT = 1883
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,7 @@ async def local_realm(plan: RealmPlan, report: Report) -> AsyncIterator[LocalRea
     async with open_broker(
         plan.broker,
         plan.data_dir / "broker",
-        port=_usual_or_any(plan.host) if plan.port is None else plan.port,
+        port=plan.port,
         ws_port=plan.ws_port,
         host=plan.host,
     ) as broker:
@@ -163,14 +161,6 @@ def _supervisor_arguments(plan: RealmPlan) -> list[str]:
 
 def _data_dir(plan: RealmPlan, name: str) -> list[str]:
     return ["--data-dir", str(plan.data_dir / "runtimes" / name)]
-
-
-def _usual_or_any(host: str) -> int:
-    try:
-        socket.create_server((host, _USUAL_PORT)).close()
-    except OSError:
-        return 0
-    return _USUAL_PORT
 
 
 def _is_alive(pid: int) -> bool:
