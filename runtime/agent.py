@@ -342,6 +342,7 @@ class Agent:
     def _report(self, report: m.Report) -> None:
         if not report.at:
             report = report.model_copy(update={"at": time.time()})
+        self._bus.publish(self._topics.events_of(self.uuid), codec.encode_report(report), qos=1)
         log.info(
             "module.reported",
             kind=report.kind,
@@ -350,7 +351,6 @@ class Agent:
             migration=report.migration,
             detail=report.detail,
         )
-        self._bus.publish(self._topics.events_of(self.uuid), codec.encode_report(report), qos=1)
 
     def _announce(self, serial: int, modules: tuple[m.HeldModule, ...]) -> None:
         settings = self._settings

@@ -10,6 +10,7 @@ from arts.protocol import codec
 from arts.protocol import messages as m
 from runtime.ledger import Timeouts
 from tests.runtime.fleet import ECHO, TOPICS, Fleet
+from tests.runtime.scripted import eventually
 
 
 def counts(lines: list[str]) -> list[int]:
@@ -57,8 +58,10 @@ async def test_a_spinning_module_is_stopped(fleet: Fleet) -> None:
 
 
 async def test_a_module_that_listens_may_end_well(fleet: Fleet) -> None:
-    await fleet.runtime("a")
+    agent = await fleet.runtime("a")
     await fleet.start("faulty/signals")
+    (copy,) = agent._copies.values()
+    await eventually(lambda: copy.instance is not None and copy.instance.listens)
     await fleet.stop("a")
     assert fleet.lines() == ["bye"]
 
@@ -121,11 +124,7 @@ async def test_a_flood_stands_still_while_the_broker_is_away(fleet: Fleet) -> No
     await fleet.until(lambda: len(fleet.lines()) > 10)
     fleet.broker.hold("realm-runtime-a")
     (copy,) = agent._copies.values()
-    for _ in range(5000):
-        if not copy.runner.free:
-            break
-        await asyncio.sleep(0.001)
-    assert not copy.runner.free
+    await eventually(lambda: not copy.runner.free)
     fleet.broker.heal()
     await fleet.printed(1000)
     lines = fleet.lines()
@@ -274,9 +273,6 @@ async def test_a_broker_that_forgot_everything_is_told_again(fleet: Fleet) -> No
     fleet.broker.start()
     await fleet.until(lambda: len(fleet.registrations) == 2)
     await fleet.until(lambda: "realm-module-m" in fleet.broker._seats)
-    for _ in range(1000):
-        if fleet.broker._seats["realm-module-m"].filters:
-            break
-        await asyncio.sleep(0.001)
+    await eventually(lambda: fleet.broker._seats["realm-module-m"].filters)
     fleet.bus.publish("echo/in", b"again", qos=1)
     await fleet.until(lambda: fleet.messages["echo/out"] == [b"again"])

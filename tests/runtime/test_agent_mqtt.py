@@ -42,7 +42,17 @@ class MqttFleet(Fleet):
         home = self.seed(name)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "runtime", "--broker", self.url, "--realm", self.realm),
-            *("--data-dir", str(home), "--name", name, "--uuid", name, *arguments),
+            *(
+                "--data-dir",
+                str(home),
+                "--name",
+                name,
+                "--uuid",
+                name,
+                "--log-level",
+                "error",
+                *arguments,
+            ),
             stdin=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
