@@ -158,6 +158,19 @@ def test_preparing_is_reproducible() -> None:
     assert Continuations(prepared).module(points) == Continuations(prepared).module(points)
 
 
+def test_what_is_generated_changes_only_with_its_version() -> None:
+    """If this fails on purpose: raise PIPELINE_VERSION, then write the new digests down.
+
+    Snapshots and caches of compiled code outlive a release; they are bound to the version.
+    """
+    prepared = prepare((PROGRAMS / "queens.wasm").read_bytes())
+    counts = enumerate(describe(prepared).points)
+    points = [ResumePoint(function, n + 1) for function, count in counts for n in range(count)]
+    module = Continuations(prepared).module(points)
+    digests = [hashlib.sha256(generated).hexdigest()[:16] for generated in (prepared, module)]
+    assert (PIPELINE_VERSION, digests) == (1, ["5d8079e8d55e78bd", "f9aef011b0ab799a"])
+
+
 def test_continuations_are_small_and_link_to_little() -> None:
     prepared = prepare((PROGRAMS / "queens.wasm").read_bytes())
     module = Continuations(prepared).module([ResumePoint(0, 1)])
