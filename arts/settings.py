@@ -37,13 +37,17 @@ class Listen(_Section):
 
 
 class Http(_Section):
-    """Where the supervisor serves programs."""
+    """Where the supervisor serves programs, and MQTT to browsers."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0: any."""
     public_url: str | None = None
     """How runtimes reach it, where that is not ``http://host:port``."""
+    origins: tuple[str, ...] = ()
+    """Whose pages may use MQTT over websockets at ``/mqtt``, besides our own; ``*`` is anybody."""
+    origins: tuple[str, ...] = ()
+    """Web sites, besides our own, whose pages may talk to the broker through ``/mqtt``."""
 
 
 class StoreSettings(_Section):

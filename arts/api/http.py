@@ -4,17 +4,20 @@
     GET  /programs               every program that is known
     POST /programs?name=NAME     the body is a program; answers with what was made of it
     GET  /programs/{sha256}      its bytes, which never change
+    GET  /mqtt                   the broker, over a websocket, for browsers
 
 An error is a JSON object ``{"error": "one sentence", "code": "..."}``. Knows nothing of the realm.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
+from arts.bus.websocket import websocket_bridge
+from arts.bus.websocket import websocket_bridge
 from arts.errors import ArtsError, NotFound, ProgramError, SettingsError
 from arts.model import Program
 from arts.programs.store import ProgramStore
@@ -22,6 +25,7 @@ from arts.programs.store import ProgramStore
 _STORE: Final = web.AppKey("store", ProgramStore)
 # A page in a browser cannot send these to us behind its user's back (they are preflighted).
 _UPLOAD_TYPES: Final = ("application/wasm", "application/octet-stream")
+_BRIDGED: Final = ("mqtt://", "mqtts://")
 _FOREVER: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Content-Type": "application/wasm",
@@ -35,24 +39,42 @@ def program_document(program: Program, names: list[str]) -> dict[str, Any]:
     return asdict(program) | {"migratable": program.migratable, "names": names}
 
 
-def make_app(store: ProgramStore) -> web.Application:
-    """The application, to be run by ``serve`` or mounted in a larger one."""
+def make_app(
+    store: ProgramStore, *, broker_url: str | None = None, origins: Collection[str] = ()
+) -> web.Application:
+    """The application, to be run by ``serve`` or mounted in a larger one.
+
+    ``broker_url``: the broker behind ``/mqtt``; None leaves that out. ``origins``: web sites,
+    besides our own, whose pages may connect to it.
+    """
     app = web.Application(client_max_size=store.max_bytes, middlewares=[_explain_errors])
     app[_STORE] = store
     app.router.add_get("/healthz", _health)
     app.router.add_get("/programs", _list)
     app.router.add_post("/programs", _upload)
     app.router.add_get("/programs/{digest}", _download)
+    if broker_url is not None and broker_url.startswith("mqtt"):
+        app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
+    if broker_url is not None and broker_url.startswith(_BRIDGED):
+        app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
     return app
 
 
 @asynccontextmanager
-async def serve(store: ProgramStore, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve programs for the duration; yields the URL. ``port`` 0: any free one.
+async def serve(
+    store: ProgramStore,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    broker_url: str | None = None,
+    origins: Collection[str] = (),
+) -> AsyncIterator[str]:
+    """Serve ``make_app`` for the duration; yields the URL. ``port`` 0: any free one.
 
     Raises ``SettingsError`` if the address cannot be had.
     """
-    runner = web.AppRunner(make_app(store), access_log=None, shutdown_timeout=1)
+    app = make_app(store, broker_url=broker_url, origins=origins)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         try:

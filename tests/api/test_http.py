@@ -10,9 +10,12 @@ import aiohttp
 import pytest
 
 from arts.api.http import serve
+from arts.bus.broker import Broker
+from arts.client import Client
 from arts.errors import SettingsError
 from arts.programs.store import ProgramStore
 from arts.settings import ProgramSettings
+from tests.support.broker import unique
 
 APPS = Path(__file__).parents[2] / "wasm-apps"
 COUNTER = (APPS / "counter" / "counter.wasm").read_bytes()
@@ -107,3 +110,25 @@ async def test_ipv6(store: ProgramStore) -> None:
         pytest.skip("no IPv6 here")
     async with serve(store, "::1") as url, aiohttp.request("GET", f"{url}/healthz") as response:
         assert response.status == 200
+
+
+async def test_mqtt_for_browsers(store: ProgramStore, mosquitto: Broker) -> None:
+    topic = unique()
+    async with (
+        serve(store, broker_url=mosquitto.url) as url,
+        Client.connect(url.replace("http", "ws") + "/mqtt", unique()) as client,
+        client.messages(topic) as messages,
+    ):
+        client.publish(topic, b"through the websocket")
+        assert (await anext(messages)).payload == b"through the websocket"
+
+
+@pytest.mark.parametrize("broker_url", [None, "ws://127.0.0.1:9001/mqtt"])
+async def test_no_websocket_where_there_is_nothing_to_bridge(
+    store: ProgramStore, broker_url: str | None
+) -> None:
+    async with (
+        serve(store, broker_url=broker_url) as url,
+        aiohttp.request("GET", f"{url}/mqtt") as response,
+    ):
+        assert response.status == 404
