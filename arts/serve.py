@@ -44,14 +44,21 @@ async def run_supervisor(settings: Settings) -> None:
             open_broker(
                 settings.broker,
                 settings.data_dir / "broker",
-                port=settings.listen.port or 0,
+                port=settings.listen.port,
                 ws_port=settings.listen.ws_port,
+                host=settings.listen.host,
             )
         )
         programs = ProgramStore(settings.data_dir / "programs", settings.programs)
         stack.push_async_callback(programs.close)
         http_url = await stack.enter_async_context(
-            serve_http(programs, settings.http.host, settings.http.port)
+            serve_http(
+                programs,
+                settings.http.host,
+                settings.http.port,
+                broker_url=broker.url,
+                origins=settings.http.origins,
+            )
         )
         bus = MqttBus(broker.url, f"{settings.realm}-supervisor", will=_will(settings.realm))
         await bus.start()

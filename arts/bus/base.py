@@ -31,7 +31,7 @@ class Connected(NamedTuple):
 
 
 class Disconnected(NamedTuple):
-    """The broker is gone; the bus is already trying to get it back."""
+    """The broker is gone, or was not there to begin with; the bus keeps trying to reach it."""
 
     reason: str
 

@@ -145,6 +145,8 @@ def _table(realm: "LocalRealm", plan: "RealmPlan") -> Table:
     table.add_row(f"broker ({realm.broker.kind})", _pid(realm.broker.pid), realm.broker_url)
     if realm.broker.ws_url:
         table.add_row("", "", realm.broker.ws_url)
+    if realm.http_url and realm.broker_url.startswith("mqtt"):
+        table.add_row("  for browsers", "", realm.http_url.replace("http", "ws", 1) + "/mqtt")
     table.add_row("supervisor", _pid(realm.supervisor.pid), realm.http_url)
     for runtime in realm.runtimes:
         table.add_row(runtime.name, _pid(runtime.pid), "")
