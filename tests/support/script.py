@@ -28,7 +28,7 @@ class Message(NamedTuple):
         """As an object; an empty one if it is none."""
         try:
             value = json.loads(self.payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 
