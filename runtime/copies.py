@@ -5,6 +5,7 @@ Knows no realm and no host: it does what it is told and says through ``emit`` ho
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from arts.log import get_logger
@@ -99,7 +100,7 @@ class Copy:
         module = self.module
         return InstanceSpec(
             uuid=module.uuid,
-            name=module.name,
+            name=PurePosixPath(module.filename).stem,
             args=module.args,
             env=module.env,
             channels=module.channels,

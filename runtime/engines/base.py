@@ -23,8 +23,9 @@ class InstanceSpec:
 
     uuid: str
     name: str
+    """The program's, as argv[0] says it."""
     args: tuple[str, ...] = ()
-    """Without the program's own name, which becomes argv[0]."""
+    """The rest of argv."""
     env: tuple[str, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
     limits: Limits = Limits()
