@@ -9,14 +9,13 @@
 An error is a JSON object ``{"error": "one sentence", "code": "..."}``. Knows nothing of the realm.
 """
 
-from collections.abc import AsyncIterator, Collection, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
-from arts.bus.websocket import websocket_bridge
 from arts.bus.websocket import websocket_bridge
 from arts.errors import ArtsError, NotFound, ProgramError, SettingsError
 from arts.model import Program
@@ -53,8 +52,6 @@ def make_app(
     app.router.add_get("/programs", _list)
     app.router.add_post("/programs", _upload)
     app.router.add_get("/programs/{digest}", _download)
-    if broker_url is not None and broker_url.startswith("mqtt"):
-        app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
     if broker_url is not None and broker_url.startswith(_BRIDGED):
         app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
     return app
