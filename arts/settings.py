@@ -45,8 +45,6 @@ class Http(_Section):
     public_url: str | None = None
     """How runtimes reach it, where that is not ``http://host:port``."""
     origins: tuple[str, ...] = ()
-    """Whose pages may use MQTT over websockets at ``/mqtt``, besides our own; ``*`` is anybody."""
-    origins: tuple[str, ...] = ()
     """Web sites, besides our own, whose pages may talk to the broker through ``/mqtt``."""
 
 
