@@ -33,12 +33,13 @@ def register(state: RealmState, request: RegisterRuntime) -> None:
     runtime = state.advance_runtime(_described(state, request, old), "registered")
     state.deadlines.cancel(DeadlineKey("suspicion", runtime.uuid))
     renew_lease(state, runtime)
-    state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
     if runtime.reports:
+        # Before the answer: with it the runtime lets go on whatever was not taken away.
         restarted = old is not None and old.instance != runtime.instance
         reconcile(state, runtime, request.modules, restarted=restarted)
-    elif old and old.state is not RuntimeState.ONLINE:
-        repeat_starts(state, runtime)
+    state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
+    if old and old.state is not RuntimeState.ONLINE and not runtime.reports:
+        repeat_starts(state, runtime)  # after it: runtimes of old dialects listen only then
     place_pending(state)
 
 

@@ -85,6 +85,10 @@ class TestRegistration:
         done = world.register("b", ("m", 1), ("n", 1), max_nmodules=0)
         assert done.commands == [("b", "delete"), ("b", "delete")]
 
+    def test_what_is_taken_away_is_so_before_the_answer(self, pair: World) -> None:
+        done = pair.register("b", ("m", 0))
+        assert [type(effect).__name__ for effect in done.effects] == ["Command", "Reply"]
+
     def test_a_copy_that_stands_still_for_no_move_goes_on(self, pair: World) -> None:
         frozen = HeldModule(uuid="m", generation=1, migration="old", state="frozen")
         abort = pair.register("a", modules=(frozen,)).command("a")
@@ -95,7 +99,10 @@ class TestRegistration:
         world.create("m")
         world.wait(3)
         assert world.runtime("a") == "suspect"
-        assert world.register_old("a").commands == [("a", "create")]
+        done = world.register_old("a")
+        assert done.commands == [("a", "create")]
+        effects = [type(effect).__name__ for effect in done.effects]
+        assert effects.index("Reply") < effects.index("Command"), "it listens only then"
         assert world.register_old("a").commands == []
 
 

@@ -100,6 +100,8 @@ class World:
     """Per migration: the digest of the snapshot that was sent."""
     sessions: dict[str, tuple[Any, int]] = field(default_factory=dict)
     """Per module: which peer has its MQTT session, for which copy."""
+    said: dict[str, list[int]] = field(default_factory=dict)
+    """Per module: what it said, in order."""
     failing: dict[str, str] = field(default_factory=dict)
     """Per runtime: the error code with which it fails whatever it is told to do next."""
 
