@@ -86,19 +86,15 @@ class Wasi:
         self._writable = True
 
     @classmethod
-    def start(
-        cls, spec: InstanceSpec, listener: Listener, look: Callable[[], memoryview]
-    ) -> "Wasi":
+    def start(cls, spec: InstanceSpec, listener: Listener, look: Look) -> "Wasi":
         """For a new module. Raises ``EngineError`` when ``spec`` cannot be met."""
         now = time.time_ns()
         fresh = State(
-            args=[text.encode() for text in (spec.name, *spec.args)],
-            env=[text.encode() for text in spec.env],
+            args=[_c_string(text) for text in (spec.name, *spec.args)],
+            env=[_c_string(text) for text in spec.env],
             inodes={ROOT: Inode(Kind.DIRECTORY, atime=now, mtime=now, ctime=now)},
             random_key=random.new_key(),
         )
-        if any(b"\0" in text for text in (*fresh.args, *fresh.env)):
-            raise EngineError("an argument or environment variable contains a zero byte")
         for number, stream in enumerate((STDIN, STDOUT, STDERR)):
             fresh.descriptors[number] = Descriptor(Kind.STREAM, path=stream, rights=STREAM_RIGHTS)
         fresh.descriptors[3] = Descriptor(
@@ -106,11 +102,11 @@ class Wasi:
         )
         wasi = cls(fresh, spec, listener, look)
         wasi.tree.create_special(SIGNALS, Kind.SIGNALS, now)
-        for path in wasi.modes:
+        for channel in spec.channels:
             try:
-                wasi.tree.create_special(path, Kind.CHANNEL, now)
+                wasi.tree.create_special(channel.path, Kind.CHANNEL, now)
             except (WasiError, UnicodeEncodeError) as error:
-                raise EngineError(f"there can be no channel {path!r}: {error}") from None
+                raise EngineError(f"there can be no channel {channel.path!r}: {error}") from None
         return wasi
 
     @classmethod

@@ -42,11 +42,6 @@ class GuestMemory:
         """Put bytes at an address."""
         self.view(address, len(data))[:] = data
 
-    def read_u32(self, address: int) -> int:
-        """The number at an address."""
-        value: int = _U32.unpack(self.view(address, 4))[0]
-        return value
-
     def write_u32(self, address: int, value: int) -> None:
         """Put a number at an address."""
         _U32.pack_into(self.view(address, 4), 0, value)

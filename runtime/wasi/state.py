@@ -4,10 +4,9 @@ Knows the records and their encoding (MessagePack with field names). Knows no ca
 and no rule: those are in the modules that work on the records.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -79,7 +78,7 @@ class Message:
 class Input:
     """What waits to be read on a path."""
 
-    messages: deque[Message] = field(default_factory=deque)
+    messages: list[Message] = field(default_factory=list)
     offset: int = 0
     """Bytes of the first message that have been read."""
     ended: bool = False
@@ -111,13 +110,8 @@ class State:
     random_count: int = 0
 
 
-def _deque(kind: type[Any], items: list[Any]) -> deque[Message]:
-    return deque(msgspec.convert(items, list[Message]))
-
-
-# The one type in a State that msgspec does not know is the deque.
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=list)
-_decoder: Final = msgspec.msgpack.Decoder(State, dec_hook=_deque)
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(State)
 
 
 def encode(state: State) -> bytes:

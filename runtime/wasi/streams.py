@@ -5,7 +5,6 @@ Input is queued from other threads while the module reads.
 """
 
 import threading
-from collections import deque
 from collections.abc import Collection
 from typing import Final
 
@@ -74,7 +73,7 @@ class Inputs:
             taken = queue.offset - begin
             if queue.offset < len(message.payload):
                 return taken
-            queue.messages.popleft()
+            del queue.messages[0]
             queue.offset = 0
         self.taken += 1
         if message.receipt is not None:
@@ -94,7 +93,7 @@ def _carried(queue: Input, carry: Collection[int]) -> Input:
     kept = [m for m in queue.messages if m.receipt is None or m.receipt in carry]
     begun = bool(kept) and kept[0] is queue.messages[0]
     return Input(
-        messages=deque(Message(message.payload) for message in kept),
+        messages=[Message(message.payload) for message in kept],
         offset=queue.offset if begun else 0,
         ended=queue.ended,
     )
