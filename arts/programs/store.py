@@ -17,6 +17,7 @@ from arts.model import Program
 from arts.programs.catalogue import Catalogue, sha256
 from arts.programs.singleflight import SingleFlight
 from arts.programs.sources import download, find_file, is_url
+from arts.programs.validity import check_valid
 from arts.settings import ProgramSettings
 
 log = get_logger(__name__)
@@ -138,6 +139,7 @@ class ProgramStore:
 
     async def _prepare(self, source: bytes) -> Program:
         try:
+            await asyncio.to_thread(check_valid, source)
             prepared, refusal = await asyncio.to_thread(prepare, source), None
         except NotWasm as error:
             raise ProgramError(str(error)) from None

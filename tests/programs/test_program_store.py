@@ -230,3 +230,12 @@ async def test_a_program_whose_file_is_gone_is_unknown(tmp_path: Path, counter: 
 
 async def test_the_upload_limit_is_public(store: ProgramStore) -> None:
     assert store.max_bytes == ProgramSettings().max_bytes
+
+
+async def test_an_invalid_program_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+    # A function that returns a global which the module does not have.
+    invalid = bytes.fromhex("0061736d010000000105016000017f030201000a060104002300 0b")
+    store = ProgramStore(tmp_path)
+    with pytest.raises(ProgramError, match=r"not a valid program: .*global"):
+        await store.add(invalid)
+    await store.close()
