@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,14 +63,37 @@ async def _ps(broker: str | None, realm: str | None, as_json: bool) -> None:
 
 
 async def _watch(broker: str | None, realm: str | None) -> None:
+    async with connect(broker, realm) as client, client.changes() as changes:
+        changed = asyncio.Event()
+        noticing = asyncio.create_task(_notice(changes, changed))
+        try:
+            with _screen() as show:
+                while True:
+                    changed.clear()
+                    show(render_realm(await client.query("realm")))
+                    await asyncio.sleep(_AT_MOST_EVERY)
+                    # Not for ever: load changes without being announced.
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), _REFRESH)
+        finally:
+            noticing.cancel()
+
+
+async def _notice(changes: AsyncIterator[Any], changed: asyncio.Event) -> None:
+    async for _ in changes:
+        changed.set()
+
+
+@contextmanager
+def _screen() -> Iterator[Callable[[Group], None]]:
+    """A function that shows the newest state: in place on a terminal, one below the other else."""
     from rich.live import Live
 
-    async with connect(broker, realm) as client, client.changes() as changes:
-        with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
-            while True:
-                live.update(render_realm(await client.query("realm")), refresh=True)
-                await asyncio.sleep(_AT_MOST_EVERY)
-                await _next_change(changes)
+    if not out.is_terminal:
+        yield out.print
+        return
+    with Live(console=out, auto_refresh=False, screen=True) as live:
+        yield lambda state: live.update(state, refresh=True)
 
 
 async def _next_change(changes: Any) -> None:

@@ -37,7 +37,6 @@ class RealmPlan:
     broker: str = "auto"
     host: str = "127.0.0.1"
     port: int | None = None
-    ws_port: int | None = None
     http_port: int = 0
     runtimes: int = 2
     config: Path | None = None
@@ -143,7 +142,6 @@ async def local_realm(plan: RealmPlan, report: Report) -> AsyncIterator[LocalRea
         plan.broker,
         plan.data_dir / "broker",
         port=plan.port,
-        ws_port=plan.ws_port,
         host=plan.host,
     ) as broker:
         realm = LocalRealm(plan, broker, report)

@@ -21,7 +21,6 @@ class RunFile:
     realm: str
     pid: int
     http: str | None = None
-    ws: str | None = None
 
 
 def _path(data_dir: Path) -> Path:

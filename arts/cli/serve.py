@@ -38,7 +38,7 @@ def serve(
     broker: BrokerOption = None,
     realm: RealmOption = None,
     data_dir: DataDirOption = None,
-    http_port: Annotated[int | None, typer.Option(help="For programs; 0 is any.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Of HTTP; 0 is any.")] = None,
     config: ConfigOption = None,
     exit_with_parent: ExitWithParentOption = False,
 ) -> None:

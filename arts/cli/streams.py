@@ -55,9 +55,8 @@ async def _logs(
     async with connect(broker, realm) as client:
         uuid = (await client.query("module", module))["uuid"]
         async with client.follow(uuid) as news:
+            _tell_how_it_ends(seconds)
             await show_until_end(_for_a_while(news, seconds), as_json=as_json)
-    if seconds is not None and not as_json:
-        err.print(f"[dim]({seconds:g} s of output; -f follows)[/]")
 
 
 async def show_until_end(
@@ -100,11 +99,17 @@ async def _events(
     seconds: float | None, as_json: bool, broker: str | None, realm: str | None
 ) -> None:
     async with connect(broker, realm) as client, client.journal() as journal:
+        _tell_how_it_ends(seconds)
         async for entry in _for_a_while(journal, seconds):
             if as_json:
                 print_line(entry)
             else:
                 out.print(render_entry(entry), soft_wrap=True)
+
+
+def _tell_how_it_ends(seconds: float | None) -> None:
+    end = "until Ctrl-C" if seconds is None else f"for {seconds:g} s; -f follows"
+    err.print(f"[dim](listening {end})[/]")
 
 
 async def _for_a_while(items: AsyncIterator[Any], seconds: float | None) -> AsyncIterator[Any]:

@@ -42,10 +42,7 @@ def up(
         int | None,
         typer.Option(help="Of the broker; 0 is any.", show_default="1883 if free, else any"),
     ] = None,
-    ws_port: Annotated[
-        int | None, typer.Option(help="Of the broker, for browsers; 0 is any.")
-    ] = None,
-    http_port: Annotated[int | None, typer.Option(help="For programs; 0 is any.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Of HTTP; 0 is any.")] = None,
     data_dir: DataDirOption = None,
     broker: Annotated[
         str | None,
@@ -72,7 +69,7 @@ def up(
         broker=broker,
         realm=realm,
         data_dir=data_dir,
-        listen={"port": port, "ws_port": ws_port},
+        listen={"port": port},
         http={"port": http_port},
     )
     if running := read_run_file(settings.data_dir):
@@ -86,7 +83,6 @@ def up(
         broker=settings.broker,
         host=settings.listen.host,
         port=settings.listen.port,
-        ws_port=settings.listen.ws_port,
         http_port=settings.http.port,
         runtimes=runtimes,
         config=config,
@@ -124,7 +120,6 @@ async def _keep_up(plan: "RealmPlan") -> None:
             realm=realm.name,
             pid=os.getpid(),
             http=realm.http_url,
-            ws=realm.broker.ws_url,
         )
         with run_file(plan.data_dir, note):
             out.print(_table(realm, plan))
@@ -143,8 +138,6 @@ def _table(realm: "LocalRealm", plan: "RealmPlan") -> Table:
     for column in ("what", "process", "where"):
         table.add_column(column, overflow="fold")
     table.add_row(f"broker ({realm.broker.kind})", _pid(realm.broker.pid), realm.broker_url)
-    if realm.broker.ws_url:
-        table.add_row("", "", realm.broker.ws_url)
     if realm.http_url and realm.broker_url.startswith("mqtt"):
         table.add_row("  for browsers", "", realm.http_url.replace("http", "ws", 1) + "/mqtt")
     table.add_row("supervisor", _pid(realm.supervisor.pid), realm.http_url)
