@@ -100,7 +100,8 @@ def test_events_tell_what_happens(up: RealmProcess, arts: Cli) -> None:
             entry = json.loads(told.until('"module.started"'))
             assert entry["name"] == name
             assert name in shown.until("module.started")
-            assert "running" in seen.until(name)
+            while "running" not in seen.until(name):
+                pass
             arts.ok("rm", "--force", name)
             assert name in shown.until("module.deleted")
             assert seen.interrupt() == 130
