@@ -22,7 +22,7 @@ from arts.bus.base import (
     SubscriptionRefused,
     Will,
 )
-from arts.errors import ArtsError, BusError, InvalidRequest
+from arts.errors import BusError, InvalidRequest
 from arts.log import get_logger
 from arts.model import Load
 from arts.protocol import codec
@@ -32,6 +32,7 @@ from runtime import effects as do
 from runtime import events as ev
 from runtime.copies import Copy
 from runtime.engines.base import Engine, Stats
+from runtime.faults import fault_of
 from runtime.held import Held
 from runtime.host import Host
 from runtime.identity import claim
@@ -244,8 +245,8 @@ class Agent:
         try:
             session = copy.equip(await self._programs.load(copy.module.program))
             copy.start()
-        except ArtsError as error:
-            self._emit(ev.LoadFailed(copy.number, error.code, str(error)))
+        except Exception as error:
+            self._emit(ev.LoadFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
             self._emit(ev.ModuleLoaded(copy.number, session))
 
@@ -253,8 +254,8 @@ class Agent:
         try:
             session = copy.equip(await self._programs.load(copy.module.program))
             await self._moves.expect(copy, migration)
-        except ArtsError as error:
-            self._emit(ev.LoadFailed(copy.number, error.code, str(error)))
+        except Exception as error:
+            self._emit(ev.LoadFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
             self._emit(ev.ModuleLoaded(copy.number, session))
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
-from arts.errors import ArtsError, BusError, RuntimeFault, SnapshotError
+from arts.errors import BusError, SnapshotError
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
 from runtime import events as ev
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
+from runtime.faults import Fault, fault_of
 from runtime.settings import RuntimeSettings
 from runtime.transfers import Transfers
 
@@ -65,8 +66,8 @@ class Moves:
             if copy.ended:
                 return  # its last words are the answer
             digest, size = await self._ship(copy, migration)
-        except ArtsError as error:
-            self._emit(ev.FreezeFailed(copy.number, error.code, str(error)))
+        except Exception as error:
+            self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
             self._emit(ev.ModuleFrozen(copy.number, digest, size, paused_at))
 
@@ -101,7 +102,7 @@ class Moves:
         def capture() -> bytes:
             return snapshots.encode(instance.snapshot(carry))
 
-        if instance.stats().memory_bytes <= _INLINE:
+        if self._is_small(copy, instance.stats().memory_bytes):
             return capture()
         return await asyncio.to_thread(capture)
 
@@ -136,28 +137,35 @@ class Moves:
     def restore(self, copy: Copy) -> None:
         """Rebuild the module of what came. -> ModuleRestored | RestoreFailed."""
         receiver = self._received.pop(copy.number)
-        data, digest = receiver.data, receiver.digest
-        assert data is not None
-        assert digest is not None
-        if len(data) <= _INLINE:
-            self._conclude(copy, data, digest, self._rebuild(copy, data))
+        if self._is_small(copy, len(receiver.data or b"")):
+            self._conclude(copy, receiver, self._rebuild(copy, receiver))
         else:
-            copy.do(self._restore_aside(copy, data, digest))
+            copy.do(self._restore_aside(copy, receiver))
 
-    async def _restore_aside(self, copy: Copy, data: bytes, digest: str) -> None:
-        self._conclude(copy, data, digest, await asyncio.to_thread(self._rebuild, copy, data))
+    def _is_small(self, copy: Copy, size: int) -> bool:
+        """Whether to work on the loop itself, with so many bytes of state."""
+        program = copy.module.program
+        return size <= _INLINE and (program is None or program.size <= _INLINE)
 
-    def _rebuild(self, copy: Copy, data: bytes) -> RuntimeFault | None:
+    async def _restore_aside(self, copy: Copy, receiver: Receiver) -> None:
+        fault = await asyncio.to_thread(self._rebuild, copy, receiver)
+        self._conclude(copy, receiver, fault)
+
+    def _rebuild(self, copy: Copy, receiver: Receiver) -> Fault | None:
+        assert receiver.data is not None
         try:
-            copy.restore(snapshots.decode(data))
-        except RuntimeFault as error:
-            return error
+            copy.restore(snapshots.decode(receiver.data, self._settings.max_snapshot_bytes))
+        except Exception as error:
+            return fault_of(error, copy.module.uuid)
+        if copy.ended:  # discarded meanwhile, and nobody else will know of this instance
+            copy.runner.close()
         return None
 
-    def _conclude(self, copy: Copy, data: bytes, digest: str, error: RuntimeFault | None) -> None:
-        if copy.ended:
-            copy.runner.close()  # discarded while it was rebuilt
-        elif error is None:
-            self._emit(ev.ModuleRestored(copy.number, digest, len(data)))
+    def _conclude(self, copy: Copy, receiver: Receiver, fault: Fault | None) -> None:
+        assert receiver.data is not None
+        assert receiver.digest is not None
+        if fault is None:
+            event = ev.ModuleRestored(copy.number, receiver.digest, len(receiver.data))
+            self._emit(event)
         else:
-            self._emit(ev.RestoreFailed(copy.number, error.code, str(error)))
+            self._emit(ev.RestoreFailed(copy.number, *fault))

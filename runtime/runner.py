@@ -12,6 +12,8 @@ from runtime.engines.base import Instance, Outcome, Parked, Paused, Wait
 from runtime.workers import Turn, Workers
 
 _ASK_AGAIN: Final = 0.01
+"""Seconds after which a held instance that still runs is asked to pause once more; then twice as
+many each time, up to 1. Asked while its turn was about to begin, it may not have noticed."""
 
 
 class Runner:
@@ -37,6 +39,7 @@ class Runner:
         self._stands.set()
         self._wait: Wait | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._insisting: asyncio.TimerHandle | None = None
         self._over = False
         self._closed = False
 
@@ -50,7 +53,8 @@ class Runner:
         self._holds.add(reason)
         if self._turn is not None and self._workers.cancel(self._turn):
             self._stand()
-        self.ask()
+        if self._insisting is None:
+            self._insist(_ASK_AGAIN)
 
     def release(self, reason: str) -> None:
         """End a hold; when it was the last, it goes on."""
@@ -64,17 +68,11 @@ class Runner:
 
     async def standstill(self, timeout: float) -> bool:
         """Wait until a held instance stands; False if that takes longer than ``timeout``."""
-        deadline = self._loop.time() + timeout
-        while not self._stands.is_set():
-            remaining = deadline - self._loop.time()
-            if remaining <= 0:
-                return False
-            # Asked while its turn was about to begin, an instance may not have noticed.
-            try:
-                async with asyncio.timeout(min(_ASK_AGAIN, remaining)):
-                    await self._stands.wait()
-            except TimeoutError:
-                self.ask()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._stands.wait()
+        except TimeoutError:
+            return False
         return True
 
     def wake(self) -> None:
@@ -101,6 +99,12 @@ class Runner:
         if self._turn is None or self._workers.cancel(self._turn):
             self._stand()
 
+    def _insist(self, patience: float) -> None:
+        self._insisting = None
+        if self._turn is not None and self._holds:
+            self.ask()
+            self._insisting = self._loop.call_later(patience, self._insist, min(2 * patience, 1.0))
+
     def _ended(self, outcome: Outcome) -> None:
         self._wait = outcome.wait if isinstance(outcome, Parked) else None
         self._over = not isinstance(outcome, Parked | Paused)
@@ -111,6 +115,9 @@ class Runner:
     def _stand(self) -> None:
         self._turn = None
         self._stands.set()
+        if self._insisting is not None:
+            self._insisting.cancel()
+            self._insisting = None
         if self._closed and self.instance is not None:
             self.instance.close()
             self.instance = None

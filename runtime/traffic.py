@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from arts.bus.base import Closed, Publication, Session, SessionEvent
+from arts.bus.base import Closed, Delivery, Publication, Session, SessionEvent
 from arts.errors import BusError
 from arts.log import get_logger
 from arts.protocol.messages import StartModule
@@ -26,6 +26,10 @@ _BURST: Final = 2000
 _UNCONFIRMED: Final = 500
 """Channel writes after which the broker must confirm before the module may write more."""
 _CONFIRM_TIMEOUT: Final = 5.0
+_BREATHLESS: Final = 3.0
+"""Seconds without reading the session; well within its keep-alive."""
+_BREATH: Final = 0.05
+"""Seconds of reading in between: time for the broker's PINGRESP."""
 
 
 class Traffic:
@@ -54,7 +58,8 @@ class Traffic:
         self._session: Session | None = None
         self._open = False
         self._cut_off = False
-        self._reading = True
+        self._breath: asyncio.TimerHandle | None = None
+        """Set while the backlog is left at the broker."""
         self._activities: deque[Activity] = deque()
         self._drain_due = False
         self._unconfirmed = 0
@@ -110,18 +115,17 @@ class Traffic:
         return all(await asyncio.gather(*waits))
 
     def _write(self, path: str, payload: bytes) -> None:
-        spec = self._written.get(path)
-        if spec is None or self._session is None:
-            return
+        spec, session = self._written[path], self._session
+        assert session is not None
         try:
-            self._session.publish(Publication(spec.topic, payload, min(spec.qos, 1)))
+            session.publish(Publication(spec.topic, payload, min(spec.qos, 1)))
         except BusError as error:
             self._on_fault(f"{path}: {error}")
             return
         self._unconfirmed += 1
         if self._unconfirmed >= _UNCONFIRMED and self._confirming is None:
             self._writable()
-            self._confirming = asyncio.create_task(self._confirm(self._session))
+            self._confirming = asyncio.create_task(self._confirm(session))
 
     async def _confirm(self, session: Session) -> None:
         try:
@@ -143,12 +147,14 @@ class Traffic:
     def _on_session_event(self, event: SessionEvent) -> None:
         if isinstance(event, Closed):
             self._on_closed(event)
-            return
+        elif not self.muted:
+            self._on_delivery(event)
+
+    def _on_delivery(self, delivery: Delivery) -> None:
         instance = self._runner.instance
-        inputs = self._inbox.take(event)
-        if instance is not None:
-            for path, payload, receipt in inputs:
-                instance.deliver(path, payload, receipt)
+        assert instance is not None
+        for path, payload, receipt in self._inbox.take(delivery):
+            instance.deliver(path, payload, receipt)
         self._settle()
         self._runner.wake()
 
@@ -158,12 +164,25 @@ class Traffic:
             return
         for delivery in settled:
             self._session.acknowledge(delivery)
-        if self._reading and self._inbox.full:
-            self._reading = False
-            self._session.pause_reading()
-        elif not self._reading and not self._inbox.full:
-            self._reading = True
+        if self._breath is None and self._inbox.full:
+            self._hold_breath(self._session)
+        elif self._breath is not None and not self._inbox.full:
+            self._read_on()
             self._session.resume_reading()
+
+    def _hold_breath(self, session: Session) -> None:
+        """Leave the backlog at the broker, but not for so long that it takes us for dead."""
+        session.pause_reading()
+        self._breath = self._loop.call_later(_BREATHLESS, self._breathe, session)
+
+    def _breathe(self, session: Session) -> None:
+        session.resume_reading()
+        self._breath = self._loop.call_later(_BREATH, self._hold_breath, session)
+
+    def _read_on(self) -> None:
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
 
     def cut(self) -> frozenset[int]:
         """Divide the input of the paused module for a move: receipts the snapshot must carry."""
@@ -178,7 +197,7 @@ class Traffic:
     async def connect(self, session: Session, timeout: float) -> None:
         """Take the module's session (the one it had, or ``session``). Raises ``BusError``."""
         session = self._session = self._session or session
-        self._cut_off, self._reading = False, True
+        self._cut_off = False
         try:
             if not await session.connect(self._on_session_event, timeout):
                 self._inbox.expect_nothing()
@@ -193,6 +212,7 @@ class Traffic:
 
     def _on_closed(self, event: Closed) -> None:
         was_open, self._open, self._cut_off = self._open, False, True
+        self._read_on()
         self._inbox.detach()
         if was_open and not self.muted:
             log.warning("session.lost", module=self._module.uuid, reason=event.reason)
@@ -208,6 +228,7 @@ class Traffic:
     async def purge(self) -> None:
         """Disconnect and make the broker forget the session: the module is gone for good."""
         session, self._session, self._open = self._session, None, False
+        self.muted = True
         if session is None:
             return
         try:
@@ -220,5 +241,6 @@ class Traffic:
         self.muted = True
         self._activities.clear()
         self._outlet.forget(self)
+        self._read_on()
         if self._confirming is not None:
             self._confirming.cancel()

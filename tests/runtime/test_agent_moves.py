@@ -1,12 +1,14 @@
 """Two runtimes and a hand in place of the realm: moving modules, calling off, failing, in each
 phase. Whatever happens, the module goes on in exactly one place and nothing is lost or doubled."""
 
-import asyncio
+import random
+import threading
 
 import pytest
 
-from arts.model import ChannelSpec
 from arts.protocol import messages as m
+from runtime import snapshot as snapshots
+from runtime.copies import Copy
 from tests.runtime.fleet import ECHO, TOPICS, Fleet, Move
 from tests.runtime.scripted import eventually
 from tests.runtime.test_agent import counts
@@ -205,19 +207,96 @@ async def test_a_new_owner_fences_the_old_one(pair: Fleet) -> None:
     assert pair.messages["echo/out"] == [b"once"]
 
 
-async def test_large_snapshots_move_too(pair: Fleet) -> None:
-    channels = (ChannelSpec(path="/ch/in", topic="echo/in"), *ECHO[1:])
-    module = await pair.start("echo", channels=channels)
-    big = b"x" * 60_000
+async def test_large_snapshots_move_too(pair: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several chunks, and aside: on a thread at both ends."""
+    monkeypatch.setattr("runtime.moves._INLINE", 0)
+    module = await pair.start("echo", channels=ECHO)
     move = Move(pair, module, "a", "b")
     await move.prepare()
     (copy,) = pair.agents["a"]._copies.values()
-    copy.hold()
-    for _ in range(150):
-        pair.bus.publish("echo/in", big, qos=0)
-    await asyncio.sleep(0)
+    assert await copy.pause(5.0)
+    big = [random.Random(n).randbytes(60_000) for n in range(40)]
+    for message in big:
+        pair.bus.publish("echo/in", message, qos=0)
+    await eventually(lambda: len(copy.traffic._inbox._untaken) == len(big))
     frozen, _ = await move.freeze()
-    assert frozen.size
+    assert frozen.size is not None
+    assert frozen.size > 2_000_000
     await move.switch()
-    await pair.until(lambda: len(pair.messages["echo/out"]) == 150)
-    assert set(pair.messages["echo/out"]) == {big}
+    await pair.until(lambda: len(pair.messages["echo/out"]) == len(big))
+    assert pair.messages["echo/out"] == big
+
+
+async def test_a_target_that_is_called_off_while_it_rebuilds_forgets(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilding, go_on = threading.Event(), threading.Event()
+    decode = snapshots.decode
+
+    def slow(*arguments: object) -> snapshots.Snapshot:
+        rebuilding.set()
+        assert go_on.wait(10)
+        return decode(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("runtime.moves._INLINE", 0)
+    monkeypatch.setattr("runtime.moves.snapshots.decode", slow)
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    move.send_freeze()
+    await pair.report("frozen")
+    await eventually(rebuilding.is_set)
+    await move.abort()
+    go_on.set()
+    await counts_on(pair)
+    assert not pair.agents["b"]._copies
+
+
+async def test_a_program_that_cannot_be_moved_says_why(pair: Fleet) -> None:
+    module = await pair.start("counter, not prepared", args=("1",))
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    move.send_freeze()
+    report = await pair.report("refused")
+    assert report.code == "snapshot_error"
+    assert report.detail
+    await counts_on(pair)
+    await pair.stop("a", force=True)
+
+
+async def test_without_a_safepoint_the_module_is_not_moved(fleet: Fleet) -> None:
+    await fleet.runtime("a", pause_timeout=0.0)
+    await fleet.runtime("b")
+    module = await fleet.start("faulty/spin")
+    move = Move(fleet, module, "a", "b")
+    await move.prepare()
+    move.send_freeze()
+    assert (await fleet.report("refused")).detail == "no safepoint within 0 s"
+    await fleet.stop("a", force=True)
+
+
+async def test_a_module_that_ends_while_it_is_frozen_is_not_moved(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end_instead(copy: Copy, timeout: float) -> bool:
+        copy._fail("engine_error", "it trapped on its last step")
+        return True
+
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    monkeypatch.setattr(Copy, "pause", end_instead)
+    move.send_freeze()
+    await pair.report("refused")
+    assert (await pair.report("failed")).detail == "it trapped on its last step"
+
+
+async def test_a_target_that_cannot_listen_refuses(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.transfers._SUBSCRIBE_TIMEOUT", 0.02)
+    module = await pair.start("counter", args=("1",))
+    move = Move(pair, module, "a", "b")
+    pair.broker.hold("realm-runtime-b-transfers")
+    pair.send("b", m.PrepareModule(module=move.moved, source="a", **move.step))
+    assert (await pair.report("refused")).code == "bus_error"
