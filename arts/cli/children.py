@@ -4,9 +4,10 @@ Knows processes, nothing of what they do.
 """
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +21,12 @@ class Child:
     order, and our end of its stdin, so that it notices when we are gone.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        """``environment`` is added to ours: it is the place for what others must not read."""
         self.name = name
+        self._environment = environment
         self._arguments = [*arguments, "--exit-with-parent"]
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -40,6 +45,7 @@ class Child:
                 "-m",
                 "arts",
                 *self._arguments,
+                env={**os.environ, **self._environment},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -72,6 +72,7 @@ def examine(settings: "Settings", broker: str | None, realm: str | None) -> Iter
     yield _python()
     yield _checked("wasm engine", _engine)
     yield _brokers()
+    yield _checked("network", _loopback)
     yield _checked("data directory", lambda: _writable(settings.data_dir))
     yield _realm(broker, realm)
 
@@ -116,6 +117,15 @@ def _brokers() -> Finding:
     if importlib.util.find_spec("iotcore"):
         return Finding("broker", "ok", "embedded (mosquitto is not installed)")
     return Finding("broker", "error", "neither mosquitto nor the embedded broker is installed")
+
+
+def _loopback() -> str:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.settimeout(2)
+        client.connect(server.getsockname())
+    return "programs on this machine can talk to each other"
 
 
 def _writable(directory: Path) -> str:

@@ -62,8 +62,9 @@ class LocalRealm:
         return self.broker.url
 
     def _child(self, plan: RealmPlan, name: str, arguments: list[str]) -> Child:
-        where = ["--broker", self.broker.url, "--realm", plan.realm]
-        return Child(name, [*arguments, *where], plan.data_dir / "logs" / f"{name}.log")
+        # Not as arguments: everybody can read those, and the URL may hold a password.
+        where = {"ARTS_BROKER": self.broker.url, "ARTS_REALM": plan.realm}
+        return Child(name, arguments, where, plan.data_dir / "logs" / f"{name}.log")
 
     async def start(self) -> None:
         """Start everything and wait until all runtimes are registered. Raises ``ArtsError``."""

@@ -19,8 +19,10 @@ class RunFile:
 
     broker: str
     realm: str
+    http: str | None
     pid: int
-    http: str | None = None
+    started: float
+    """When that process did (``psutil``'s clock): a process id alone may be somebody else's."""
 
 
 def _path(data_dir: Path) -> Path:
@@ -33,12 +35,21 @@ def read_run_file(data_dir: Path) -> RunFile | None:
         running = RunFile(**json.loads(_path(data_dir).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return running if psutil.pid_exists(running.pid) else None
+    return running if _started(running.pid) == running.started else None
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
 
 
 @contextmanager
-def run_file(data_dir: Path, content: RunFile) -> Iterator[None]:
+def run_file(data_dir: Path, *, broker: str, realm: str, http: str | None) -> Iterator[None]:
     """Leave the note for the duration, readable by nobody else: the URL may hold a password."""
+    us = psutil.Process()
+    content = RunFile(broker, realm, http, us.pid, us.create_time())
     path = _path(data_dir)
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)

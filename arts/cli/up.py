@@ -1,7 +1,6 @@
 """``arts up``: a whole realm on this machine, until Ctrl-C."""
 
 import asyncio
-import os
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,19 +108,15 @@ async def _up(plan: "RealmPlan") -> None:
 
 async def _keep_up(plan: "RealmPlan") -> None:
     from arts.cli.local_realm import local_realm
-    from arts.cli.runfile import RunFile, run_file
+    from arts.cli.runfile import run_file
 
     with err.status(f"Starting a supervisor and {plan.runtimes} runtimes ..."):
         opening = local_realm(plan, _report)
         realm = await opening.__aenter__()
     try:
-        note = RunFile(
-            broker=realm.broker_url,
-            realm=realm.name,
-            pid=os.getpid(),
-            http=realm.http_url,
-        )
-        with run_file(plan.data_dir, note):
+        with run_file(
+            plan.data_dir, broker=realm.broker_url, realm=realm.name, http=realm.http_url
+        ):
             out.print(_table(realm, plan))
             out.print(_TRY)
             await realm.watch()
@@ -134,10 +129,13 @@ def _report(text: str) -> None:
 
 
 def _table(realm: "LocalRealm", plan: "RealmPlan") -> Table:
+    from arts.bus.address import parse_address
+
+    where = str(parse_address(realm.broker_url))  # without the password
     table = Table(title=f"Realm {escaped(realm.name)}", title_justify="left", box=None)
     for column in ("what", "process", "where"):
         table.add_column(column, overflow="fold")
-    table.add_row(f"broker ({realm.broker.kind})", _pid(realm.broker.pid), realm.broker_url)
+    table.add_row(f"broker ({realm.broker.kind})", _pid(realm.broker.pid), where)
     if realm.http_url and realm.broker_url.startswith("mqtt"):
         table.add_row("  for browsers", "", realm.http_url.replace("http", "ws", 1) + "/mqtt")
     table.add_row("supervisor", _pid(realm.supervisor.pid), realm.http_url)

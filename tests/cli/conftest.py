@@ -17,7 +17,8 @@ class Cli:
     """Runs ``arts`` in this process, as the user of one realm."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
+        others = {name: None for name in os.environ if name.startswith("ARTS_")}
+        self._environment: dict[str, str | None] = others | environment
 
     def __call__(self, *arguments: str) -> Result:
         """Run one command."""
@@ -45,8 +46,6 @@ def arts(up: RealmProcess) -> Cli:
 
 
 @pytest.fixture
-def lonely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def lonely(tmp_path: Path) -> Cli:
     """``arts`` where no realm is."""
-    for name in [name for name in os.environ if name.startswith("ARTS_")]:
-        monkeypatch.delenv(name)
     return Cli({"ARTS_DATA_DIR": str(tmp_path / "data")})

@@ -1,6 +1,7 @@
 """``arts up`` as a process, and everything below it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def realm_process(data_dir: Path, *options: str) -> Iterator[RealmProcess]:
         process = subprocess.Popen(
             [*_UP, "--data-dir", str(data_dir), *options],
             cwd=CHECKOUT,
+            env={name: value for name, value in os.environ.items() if name[:5] != "ARTS_"},
             stdout=file,
             stderr=file,
             text=True,

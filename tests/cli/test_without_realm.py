@@ -60,7 +60,9 @@ def test_a_broker_url_that_is_none(lonely: Cli) -> None:
 
 def test_a_run_file_that_makes_no_sense(lonely: Cli, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    for content in ("", "{}", "[]", '{"broker":"mqtt://h","realm":"r","pid":4194304}'):
+    somebody_else = {"broker": "mqtt://h", "realm": "r", "http": None, "pid": 1, "started": 0.5}
+    nobody = somebody_else | {"pid": 1 << 22}
+    for content in ("", "{}", "[]", json.dumps(somebody_else), json.dumps(nobody)):
         (tmp_path / "data" / "run.json").write_text(content)
         assert lonely("ps").exit_code == 5
 
