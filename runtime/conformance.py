@@ -376,9 +376,9 @@ class EngineContract:
 
     def test_moves_in_mid_computation(self, start: Start, load: Load) -> None:
         """A chain of moves at arbitrary points changes nothing of the result."""
-        reference = start("queens", "9")
+        reference = start("queens", "11")
         assert reference.finish() == Exited(0)
-        module = start("queens", "9")
+        module = start("queens", "11")
         other = load("queens", fresh=True)
         outcome, hops = module.pause(), 0
         while isinstance(outcome, Paused):

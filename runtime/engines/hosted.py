@@ -81,7 +81,7 @@ class Hosted:
                 if self._park(blocked.wait):
                     return 0
             except Exit as exited:
-                self._exit = Exited(exited.code)
+                self._ended_with(exited.code)
                 return None
             except Exception as error:
                 log.exception("host.call_failed", call=function.__name__)
@@ -109,6 +109,11 @@ class Hosted:
         if isinstance(outcome, Exited | Trapped):
             self.wasi.outputs.flush()
         return outcome
+
+    def _ended_with(self, code: int) -> Outcome:
+        """The outcome of a program that asked to end."""
+        self._exit = Exited(code)
+        return self._exit
 
     def _end(self, failure: str | None) -> Outcome:
         """The outcome of a program that came back without having unwound."""
