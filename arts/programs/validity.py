@@ -4,12 +4,20 @@ The transformer takes validity for granted: an invalid module that names a globa
 have would find one of ours there.
 """
 
+from functools import cache
+
 import wasmtime
 
 from arts.errors import ProgramError
 
 _MAGIC = b"\0asm"
-_ENGINE = wasmtime.Engine()
+
+
+@cache
+def _engine() -> wasmtime.Engine:
+    # Not at import: the first engine installs signal handlers, and whoever installs theirs later
+    # (faulthandler does, when a test run is set up) would get to see every trap of a module first.
+    return wasmtime.Engine()
 
 
 def check_valid(program: bytes) -> None:
@@ -20,6 +28,6 @@ def check_valid(program: bytes) -> None:
     if not program.startswith(_MAGIC):
         return
     try:
-        wasmtime.Module.validate(_ENGINE, program)
+        wasmtime.Module.validate(_engine(), program)
     except wasmtime.WasmtimeError as error:
         raise ProgramError(f"not a valid program: {error}") from None
