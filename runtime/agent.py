@@ -103,9 +103,9 @@ class Agent:
                     await self._transfer_bus.start()
                     await self._stopping.wait()
                 finally:
-                    await self._shut_down()
-                    for task in loops:
+                    for task in loops:  # nothing begins any more
                         task.cancel()
+                    await self._shut_down()
 
     def _assemble(self) -> None:
         settings, topics = self._settings, self._topics
