@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from arts.api.http import serve
+from arts.bus.broker import Broker
 from arts.bus.memory import MemoryBroker, MemoryBus
 from arts.client import Change, Client, OutputLine
 from arts.client.connection import RealmConnection
@@ -23,7 +24,10 @@ from arts.errors import (
 from arts.programs.store import ProgramStore
 from arts.protocol import codec
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, Query
+from tests.support.broker import mosquitto, unique
 from tests.support.scripted_supervisor import TOPICS, ScriptedSupervisor, memory_client
+
+__all__ = ["mosquitto"]
 
 COUNTER = Path(__file__).parents[1] / "wasm-apps" / "counter" / "counter.wasm"
 
@@ -344,3 +348,31 @@ async def test_upload(
 async def test_upload_where_there_is_no_http(client: Client) -> None:
     with pytest.raises(BusError, match="serves no HTTP"):
         await client.upload(b"")
+
+
+# ---- following one module
+
+
+async def test_follow_keeps_lines_and_changes_in_order(
+    client: Client, supervisor: ScriptedSupervisor
+) -> None:
+    supervisor.show(TOPICS.module_state("m1"), {"state": "running"})
+    async with client.follow("m1") as news:
+        assert await anext(news) == Change("module", "m1", {"state": "running"})
+        client.publish(TOPICS.stdio("stdout", "m1"), b"last words")
+        assert await anext(news) == OutputLine("stdout", "last words")
+        supervisor.show(TOPICS.module_state("m1"), {"state": "exited"})
+        assert await anext(news) == Change("module", "m1", {"state": "exited"})
+
+
+async def test_any_topic(client: Client) -> None:
+    async with client.messages("a/+", "b/#") as messages:
+        client.publish("b/c/d", b"1")
+        client.publish("a/b", b"2")
+        assert [(await anext(messages)).payload for _ in range(2)] == [b"1", b"2"]
+
+
+async def test_connect_to_a_real_broker(mosquitto: Broker) -> None:
+    async with Client.connect(mosquitto.url, unique()) as client:
+        with pytest.raises(BusError, match=f"no supervisor .* at the broker at {mosquitto.url}"):
+            await client.supervisor(timeout=0.01)

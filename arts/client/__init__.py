@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
 from pydantic import ValidationError
 
 from arts.bus.address import parse_address
@@ -232,6 +231,8 @@ class Client:
 
 
 async def _post(url: str, data: bytes, query: dict[str, str]) -> Document:
+    import aiohttp  # a tenth of a second that only uploads should pay
+
     headers = {"Content-Type": "application/wasm"}
     limit = aiohttp.ClientTimeout(total=_UPLOAD)
     try:

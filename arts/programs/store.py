@@ -39,7 +39,7 @@ class ProgramStore:
         self._catalogue = Catalogue(directory, str(PIPELINE_VERSION))
         self._preparing: SingleFlight[Program] = SingleFlight()
         self._resolving: SingleFlight[Program] = SingleFlight()
-        self._files: dict[FileVersion, Program] = {}
+        self._files: dict[str, tuple[FileVersion, Program]] = {}
 
     @property
     def max_bytes(self) -> int:
@@ -84,8 +84,8 @@ class ProgramStore:
             return None
         if program := self.by_name(filename):
             return program
-        path = self._find(filename)
-        return self._files.get(_version(path)) if path else None
+        version, found = self._files.get(filename, (None, None))
+        return found if version and version == _version(version.path) else None
 
     async def resolve(self, filename: str, digest: str | None) -> Program:
         """The program that ``filename`` means: a name, a file on the search path, or a URL.
@@ -115,11 +115,12 @@ class ProgramStore:
                 )
             )
         path = self._find(filename)
-        if path is None:
+        version = _version(path) if path else None
+        if version is None:
             raise ProgramError(f"no program {filename!r}: {self._where()}")
-        version = _version(path)
         self._check_size(version.size)
-        program = self._files[version] = await self.add(await asyncio.to_thread(path.read_bytes))
+        program = await self.add(await asyncio.to_thread(version.path.read_bytes))
+        self._files[filename] = version, program
         return program
 
     def _find(self, filename: str) -> Path | None:
@@ -150,6 +151,9 @@ class ProgramStore:
         return program
 
 
-def _version(path: Path) -> FileVersion:
-    status = path.stat()
+def _version(path: Path) -> FileVersion | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return FileVersion(path, status.st_mtime_ns, status.st_size)

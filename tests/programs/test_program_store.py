@@ -239,3 +239,15 @@ async def test_an_invalid_program_is_refused_with_what_is_wrong(tmp_path: Path) 
     with pytest.raises(ProgramError, match=r"not a valid program: .*global"):
         await store.add(invalid)
     await store.close()
+
+
+async def test_a_file_that_is_gone_is_no_program(tmp_path: Path, counter: bytes) -> None:
+    file = tmp_path / "app.wasm"
+    file.write_bytes(counter)
+    store = ProgramStore(tmp_path / "store", ProgramSettings(search_path=(tmp_path,)))
+    program = await store.resolve("app", None)
+    file.unlink()
+    assert store.known("app", None) is None
+    with pytest.raises(ProgramError):
+        await store.resolve("app", None)
+    assert await store.resolve("app", program.source_digest) == program
