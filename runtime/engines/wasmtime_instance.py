@@ -223,9 +223,9 @@ class MovableInstance(Hosted):
             raise SnapshotError("the snapshot's memories or globals are not the program's")
         initial = self._program.initial(self._memories)
         for memory, image, before in zip(self._memories, snapshot.memories, initial, strict=True):
-            if image.size < before.size:
-                raise SnapshotError("a memory is smaller than it was at the start")
             memory.grow(image.size)
+            if image.size != memory.size:
+                raise SnapshotError(f"the program's memory cannot have {image.size} bytes")
             image.write(memory.view(), before)
         for value in snapshot.globals:
             found = self._export(f"{abi.GLOBAL_PREFIX}{value.number}")
