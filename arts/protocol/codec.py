@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from arts.errors import InvalidRequest
 from arts.model import Module, ReplyTo, Runtime
 from arts.protocol import messages as m
+from arts.protocol.topics import is_sayable
 
 MAX_REQUEST_BYTES: Final = 1 << 20
 """Larger requests are refused unread: programs and snapshots travel in chunks of their own."""
@@ -47,30 +48,26 @@ def decode_request(
     clients that send none; ``wall`` is the time of arrival (seconds since the epoch).
     """
     envelope = _envelope(topic, payload)
-    dialect = _REQUEST_DIALECT.get(envelope.get("type"))  # type: ignore[arg-type]
+    dialect = _REQUEST_DIALECT.get(str(envelope.get("type")))
     if dialect is None:
         return None
-    native = envelope.get("reply_to")
-    object_id = envelope.get("object_id")
-    reply = ReplyTo(
-        topic=native if isinstance(native, str) and native else topic,
-        object_id=object_id if isinstance(object_id, str) and object_id else new_id(),
-        dialect=dialect,
-    )
+    reply = _reply_to(envelope, topic, dialect, new_id)
     data = envelope.get("data")
     if not isinstance(data, dict):
-        data = {"uuid": envelope["uuid"]} if "uuid" in envelope else None
-        if data is None:
-            raise Malformed("data must be an object", reply, field="data")
-    model, fields = _select(str(envelope.get("action")), data, reply, native is not None)
-    if model is m.CreateModule:
-        fields["at"] = wall
+        raise Malformed("data must be an object", reply, field="data")
+    said = {key: value for key, value in data.items() if value is not None}
+    if "reply_to" not in envelope and dialect == "arts":
+        said.setdefault("strict_parent", False)  # its clients expect to be placed elsewhere then
+    model, fields = _select(str(envelope.get("action")), said, reply)
     try:
         request: m.AnyRequest = model.model_validate(
-            fields | {"object_id": reply.object_id, "reply": reply}
+            fields | {"object_id": reply.object_id, "reply": reply, "at": wall}
         )
     except ValidationError as error:
-        raise Malformed(_explain(error), reply, field=_culprit(error)) from None
+        # Nobody waits for the answer to a sign of life.
+        raise Malformed(
+            _explain(error), None if model is m.Keepalive else reply, field=_culprit(error)
+        ) from None
     return request
 
 
@@ -84,15 +81,30 @@ def _envelope(topic: str, payload: bytes) -> dict[str, Any]:
     if payload.startswith(b"'"):  # the simulated runtime quotes its farewells
         payload = payload[1:-1]
     try:
-        value = from_json(payload.decode(errors="ignore"))
+        value = from_json(payload.decode(errors="ignore"), allow_inf_nan=False)
     except ValueError as error:
         raise Malformed(f"Could not process request; {error}", complain) from None
     return value if isinstance(value, dict) else {}
 
 
-def _select(
-    action: str, data: dict[str, Any], reply: ReplyTo, native: bool
-) -> tuple[type[Any], dict[str, Any]]:
+def _reply_to(
+    envelope: dict[str, Any], topic: str, dialect: str, new_id: Callable[[], str]
+) -> ReplyTo:
+    # libsilverline says "uuid" where everybody else says "object_id".
+    object_id = envelope.get("object_id") or envelope.get("uuid")
+    if not isinstance(object_id, str) or not object_id:
+        object_id = new_id()
+    wanted = envelope.get("reply_to", topic)
+    if not isinstance(wanted, str) or not is_sayable(wanted):
+        raise Malformed(
+            "reply_to must be a topic without wildcards",
+            ReplyTo(topic, object_id, dialect),
+            field="reply_to",
+        )
+    return ReplyTo(wanted, object_id, dialect)
+
+
+def _select(action: str, data: dict[str, Any], reply: ReplyTo) -> tuple[type[Any], dict[str, Any]]:
     """The model that an envelope's action and kind mean, and the fields to build it from."""
     kind = data.get("type") or "module"
     match action, kind:
@@ -103,28 +115,29 @@ def _select(
         case "update", "runtime":
             return m.Keepalive, data
         case "create", "module":
-            return m.CreateModule, {"strict_parent": native} | _identified(data, reply)
+            return m.CreateModule, _unfolded(_identified(data, reply))
         case "delete", "module" if data.get("send_to_runtime"):
             return m.MoveModule, data | {"target": data["send_to_runtime"]}
         case "delete", "module":
             return m.DeleteModule, data
         case "update", "module":
-            return m.MoveModule, data | {"target": _parent_of(data)}
+            return m.MoveModule, data | {"target": data.get("parent")}
         case "get", _:
             return m.Query, data
     raise Malformed(f"unknown action {action!r} for type {kind!r}", reply, field="action")
 
 
-def _parent_of(data: dict[str, Any]) -> Any:
-    parent = data.get("parent")
-    return (parent.get("uuid") if isinstance(parent, dict) else parent) or None
-
-
 def _identified(data: dict[str, Any], reply: ReplyTo) -> dict[str, Any]:
     """Who names no uuid gets one made of the request's id, so that a repetition means the same."""
-    if data.get("uuid") is not None:
+    return {"uuid": str(uuid.uuid5(_MODULE_NAMESPACE, reply.object_id))} | data
+
+
+def _unfolded(data: dict[str, Any]) -> dict[str, Any]:
+    """SilverLine's ``args: {argv, env}`` as two fields."""
+    args = data.get("args")
+    if not isinstance(args, dict):
         return data
-    return data | {"uuid": str(uuid.uuid5(_MODULE_NAMESPACE, reply.object_id))}
+    return {"env": args.get("env")} | data | {"args": args.get("argv")}
 
 
 def _explain(error: ValidationError) -> str:

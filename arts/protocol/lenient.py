@@ -5,10 +5,11 @@ ARTS, its simulated and browser runtimes and SilverLine. Whatever is not one of 
 refused: lenient in the shapes we know, strict towards nonsense.
 """
 
-import json
+from math import isfinite
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
+from pydantic_core import from_json
 
 from arts.model import ChannelSpec, Filetype
 from arts.protocol.topics import is_safe_id
@@ -72,10 +73,12 @@ def _one_word(item: Any) -> tuple[str, ...]:
 
 def _printed_list(text: str) -> list[Any]:
     try:
-        value = json.loads(text.replace("'", '"'))
+        value = from_json(text.replace("'", '"'))
     except ValueError:
-        raise ValueError("looks like a list but is none") from None
-    return list(value)
+        value = None
+    if not isinstance(value, list):
+        raise ValueError("looks like a list but is none")
+    return value
 
 
 def _reference(value: Any) -> str | None:
@@ -127,9 +130,15 @@ def _channel(item: Any) -> ChannelSpec:
     return ChannelSpec(path=path, topic=topic, mode=mode, qos=qos)
 
 
+def _count(value: Any) -> Any:
+    """Some clients measure in fractions what is counted."""
+    return round(value) if isinstance(value, float) and isfinite(value) else value
+
+
 Identifier = Annotated[str, BeforeValidator(_identifier)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Apis = Annotated[tuple[str, ...], BeforeValidator(_apis)]
 Reference = Annotated[str | None, BeforeValidator(_reference)]
 FiletypeName = Annotated[Filetype, BeforeValidator(_filetype)]
+Count = Annotated[int, BeforeValidator(_count)]
 Channels = Annotated[tuple[ChannelSpec, ...], BeforeValidator(_channels)]

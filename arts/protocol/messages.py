@@ -30,7 +30,9 @@ from arts.protocol import lenient
 class Message(BaseModel):
     """One message. ``object_id`` correlates; it is echoed in the answer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
 
     object_id: str = Field(default="", exclude=True)
 
@@ -62,14 +64,14 @@ class RegisterRuntime(Request):
     action: ClassVar = "create"
     uuid: lenient.Identifier
     name: str = "aruntime"
-    max_nmodules: int = 3
+    max_nmodules: int = Field(default=3, ge=0)
     apis: lenient.Apis = lenient.DEFAULT_APIS
     labels: dict[str, str] = {}
     filetypes: frozenset[Filetype] = frozenset(Filetype)
     instance: str = ""
     features: frozenset[str] = frozenset()
     engine: str = ""
-    ka_interval_sec: float = 0.0
+    ka_interval_sec: float = Field(default=0.0, ge=0)
     """How often it promises a keepalive; 0 promises nothing."""
     modules: tuple[HeldModule, ...] = ()
 
@@ -95,7 +97,7 @@ class ModuleStats(BaseModel):
     generation: int = 0
     cpu_usage_percent: float = 0.0
     cpu_seconds: float = 0.0
-    mem_usage: int = 0
+    mem_usage: lenient.Count = 0
     """Bytes of linear memory."""
     messages_in: int = 0
     messages_out: int = 0
@@ -169,7 +171,7 @@ class MoveModule(Request):
 
     action: ClassVar = "update"
     uuid: str
-    target: str | None = None
+    target: lenient.Reference = None
 
 
 class Query(Request):
@@ -301,9 +303,9 @@ class Report(Message):
     """What became of a module or a command, told by its runtime on ``events/{runtime}``."""
 
     kind: ReportKind
-    runtime: str
+    runtime: lenient.Identifier
     instance: str = ""
-    uuid: str
+    uuid: lenient.Identifier
     generation: int
     migration: str | None = None
     code: str | None = None

@@ -8,12 +8,18 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+_LONGEST = 1024
 _SAFE_ID = re.compile(r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}")
 
 
 def is_safe_id(text: str) -> bool:
     """Whether an identifier from outside may become a level of a topic."""
     return _SAFE_ID.fullmatch(text) is not None
+
+
+def is_sayable(topic: str) -> bool:
+    """Whether a topic from outside may be published to."""
+    return 0 < len(topic) <= _LONGEST and not any(c in topic for c in "+#\0")
 
 
 @dataclass(frozen=True)
