@@ -6,6 +6,8 @@ import signal
 from contextlib import AsyncExitStack
 
 from arts.api.http import serve as serve_http
+from arts.api.mqtt import serve as serve_programs_over_mqtt
+from arts.bus.address import parse_address
 from arts.bus.base import Will
 from arts.bus.broker import open_broker
 from arts.bus.mqtt import MqttBus
@@ -60,6 +62,9 @@ async def run_supervisor(settings: Settings) -> None:
                 origins=settings.http.origins,
             )
         )
+        await stack.enter_async_context(
+            serve_programs_over_mqtt(programs, broker.url, settings.realm)
+        )
         bus = MqttBus(broker.url, f"{settings.realm}-supervisor", will=_will(settings.realm))
         await bus.start()
         stack.push_async_callback(bus.stop)
@@ -70,7 +75,8 @@ async def run_supervisor(settings: Settings) -> None:
             programs,
             http_url=settings.http.public_url or http_url,
         )
-        log.info("supervisor.started", realm=settings.realm, broker=broker.url, http=http_url)
+        where = str(parse_address(broker.url))  # without the password
+        log.info("supervisor.started", realm=settings.realm, broker=where, http=http_url)
         _calm_the_collector()
         await _run_until_told(supervisor)
         log.info("supervisor.stopped", realm=settings.realm)

@@ -7,9 +7,12 @@ Needs a bus connection of its own, so that large programs do not stand in the wa
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from arts.bus.base import Bus, Received
+from arts.bus.mqtt import MqttBus
 from arts.errors import ArtsError, BusError, InvalidRequest
 from arts.log import get_logger
 from arts.programs.store import ProgramStore
@@ -24,6 +27,20 @@ MAX_TRANSFERS: Final = 32
 
 _Key = tuple[str, str]
 """Digest, runtime."""
+
+
+@asynccontextmanager
+async def serve(store: ProgramStore, broker_url: str, realm: str) -> AsyncIterator[None]:
+    """Serve programs over MQTT for the duration. A broker that is down is waited for."""
+    bus = MqttBus(broker_url, f"{realm}-programs")
+    await bus.start()
+    serving = asyncio.create_task(MqttProgramServer(bus, Topics(realm), store).run())
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+        await bus.stop()
 
 
 class MqttProgramServer:
@@ -62,7 +79,7 @@ class MqttProgramServer:
                 self._on_request(digest, message.payload)
             else:  # .../{digest}/credit/{runtime}
                 self._on_credit((message.topic.split("/")[-3], kind), message.payload)
-        except ArtsError as error:
+        except (ArtsError, OSError) as error:
             log.warning("program.request_refused", topic=message.topic, error=str(error))
 
     def _on_request(self, digest: str, payload: bytes) -> None:

@@ -154,3 +154,21 @@ def test_a_supervisor_ends_with_its_stdin(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(30) == 0
+
+
+def test_a_signal_while_starting_leaves_nothing_behind(tmp_path: Path) -> None:
+    with realm_process(tmp_path, "--runtimes", "2") as realm:
+        until(lambda: len(realm.family()) >= 3, "half of it runs")
+        family = realm.family()
+        assert realm.stop() == 0
+        gone(family)
+
+
+def test_programs_reach_a_runtime_without_http(tmp_path: Path) -> None:
+    config = tmp_path / "arts.toml"
+    config.write_text('[http]\npublic_url = "http://127.0.0.1:1"\n')
+    with realm_process(tmp_path, "--runtimes", "1", "--config", str(config)) as realm:
+        realm.wait_until_up()
+        assert arts_in(realm)("run", "--follow", "hello").exit_code == 0
+        log = (tmp_path / "logs" / "runtime-1.log").read_text()
+        assert "program.no_http" in log
