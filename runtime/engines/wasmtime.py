@@ -56,6 +56,8 @@ class WasmtimeEngine:
         except Refused as refused:
             module = self._plain.compile(digest, lambda: program)
             return PlainProgram(self._plain, module, str(refused))
+        if not description.options.blocking >= abi.BLOCKING_IMPORTS:
+            raise ProgramError("it was prepared for a host whose calls never wait")
         module = self._movable.compile(digest, lambda: program)
         return MovableProgram(self._movable, module, program, digest, description, self.name)
 

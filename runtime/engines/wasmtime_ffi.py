@@ -20,7 +20,10 @@ Function = ffi.wasmtime_func_t
 Context = Any
 """``ctypes`` pointer to a store's context."""
 
-MEMORY_KIND: Final = ffi.WASMTIME_EXTERN_MEMORY.value
+FUNCTION: Final = int(ffi.WASMTIME_EXTERN_FUNC.value)
+GLOBAL: Final = int(ffi.WASMTIME_EXTERN_GLOBAL.value)
+TABLE: Final = int(ffi.WASMTIME_EXTERN_TABLE.value)
+MEMORY: Final = int(ffi.WASMTIME_EXTERN_MEMORY.value)
 _KINDS: Final = {
     "i32": ffi.WASMTIME_I32,
     "i64": ffi.WASMTIME_I64,
@@ -45,14 +48,17 @@ _NO_FINALIZER: Final = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 # ---------------------------------------------------------------------------- exports
 
 
-def export(context: Context, instance: Any, name: str) -> Any:
-    """An export of an instance; None when there is none of this name."""
+def export(context: Context, instance: Any, name: str, kind: int | None = None) -> Any:
+    """An export of an instance; None when there is none of this name and kind.
+
+    What is used as a kind that it is not corrupts this process: ask for the kind you need.
+    """
     found, encoded = Extern(), name.encode()
     buffer = ctypes.create_string_buffer(encoded)
     if ffi.wasmtime_instance_export_get(
         context, ctypes.byref(instance), buffer, len(encoded), ctypes.byref(found)
     ):
-        return found
+        return found if kind is None or int(found.kind) == kind else None
     return None
 
 
@@ -256,7 +262,7 @@ def calling_memory(context: Context) -> "Memory | None":
     found, handle = Extern(), ctypes.cast(running.handle, ctypes.POINTER(ffi.wasmtime_caller_t))
     name = ctypes.create_string_buffer(b"memory")
     if ffi.wasmtime_caller_export_get(handle, name, 6, ctypes.byref(found)):
-        return Memory(context, found) if int(found.kind) == MEMORY_KIND else None
+        return Memory(context, found) if int(found.kind) == MEMORY else None
     return None
 
 

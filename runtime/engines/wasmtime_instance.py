@@ -57,15 +57,17 @@ class MovableInstance(Hosted):
         self._context = self._store._context()
         count = program.description.memories
         self._memories = [
-            ffi.Memory(self._context, self._export(f"{abi.MEMORY_PREFIX}{number}"))
+            ffi.Memory(self._context, self._export(f"{abi.MEMORY_PREFIX}{number}", ffi.MEMORY))
             for number in range(count)
         ]
         self._limit_memory(spec.limits.memory_bytes or _NO_LIMIT)
-        guest = ffi.export(self._context, self._instance, "memory")
+        guest = ffi.export(self._context, self._instance, "memory", ffi.MEMORY)
         self._guest = ffi.Memory(self._context, guest) if guest is not None else None
-        self._state = ffi.I32Global(self._context, self._export(abi.STATE))
-        self._sp = ffi.I32Global(self._context, self._export(abi.SP))
-        self._stack = ffi.Memory(self._context, self._export(abi.FRAMES)).view()
+        self._state = ffi.I32Global(self._context, self._export(abi.STATE, ffi.GLOBAL))
+        self._sp = ffi.I32Global(self._context, self._export(abi.SP, ffi.GLOBAL))
+        self._stack = ffi.Memory(self._context, self._export(abi.FRAMES, ffi.MEMORY)).view()
+        if len(self._stack) != abi.FRAMES_PAGES << 16:
+            raise EngineError("the program's stack memory has a wrong size")
         self._flag_lock = threading.Lock()
         self._flag: memoryview | None = self._stack[abi.FLAG_ADDRESS : abi.FLAG_ADDRESS + 4]
         self._frames = b""
@@ -110,21 +112,24 @@ class MovableInstance(Hosted):
         return self._take_turn(self._run)
 
     def _run(self) -> Outcome:
-        function = self._enter()
+        try:
+            function = self._enter()
+        except (CorruptFrames, EngineError) as error:
+            return self._end(f"its stack cannot be continued: {error}")
         ffi.running.caller = self
         failure = ffi.call(self._context, function)
         self._measure()
         if failure is not None or not self._state.get():
             return self._end(failure)
         self._leave()
-        if self._killed:
-            return self._end(None)
+        if self._killed or not self._frames:
+            return self._end("it unwound without leaving a stack")
         return Paused() if self._wait is None else Parked(self._wait)
 
     def _enter(self) -> Any:
         """Put the stack back; the function that goes on from it."""
         if not self._frames:
-            return self._export("_start").of.func
+            return self._export("_start", ffi.FUNCTION).of.func
         points = self._link()
         slots = {point: self._linked[point][0] for point in points}
         frames = link_frames(self._frames, self._program.description, slots)
@@ -137,7 +142,7 @@ class MovableInstance(Hosted):
 
     def _leave(self) -> None:
         """Take the stack out, and leave nothing of it behind."""
-        end = self._sp.get()
+        end = min(max(self._sp.get(), abi.FRAMES_BASE), len(self._stack))
         self._frames = bytes(self._stack[abi.FRAMES_BASE : end])
         self._dirty = max(self._dirty, end)
         size = self._dirty - abi.FRAMES_BASE
@@ -170,7 +175,7 @@ class MovableInstance(Hosted):
             ffi.export(self._context, instance, f"{abi.CONTINUATION_PREFIX}{number}")
             for number in range(len(continued.points))
         ]
-        first = ffi.append_functions(self._context, self._export(abi.SLOTS), functions)
+        first = ffi.append_functions(self._context, self._export(abi.SLOTS, ffi.TABLE), functions)
         for number, (point, function) in enumerate(zip(continued.points, functions, strict=True)):
             self._linked[point] = first + number, function.of.func
 
@@ -228,7 +233,7 @@ class MovableInstance(Hosted):
                 raise SnapshotError(f"the program's memory cannot have {image.size} bytes")
             image.write(memory.view(), before)
         for value in snapshot.globals:
-            found = self._export(f"{abi.GLOBAL_PREFIX}{value.number}")
+            found = self._export(f"{abi.GLOBAL_PREFIX}{value.number}", ffi.GLOBAL)
             ffi.write_global(self._context, found, value.type, value.bits)
         self._frames = snapshot.frames
         try:
@@ -238,7 +243,7 @@ class MovableInstance(Hosted):
         self._measure()
 
     def _read_global(self, number: int, kind: str) -> bytes:
-        found = self._export(f"{abi.GLOBAL_PREFIX}{number}")
+        found = self._export(f"{abi.GLOBAL_PREFIX}{number}", ffi.GLOBAL)
         return ffi.read_global(self._context, found, kind)
 
     # ------------------------------------------------------------------------ memory
@@ -258,8 +263,8 @@ class MovableInstance(Hosted):
     def _measure(self) -> None:
         self._memory_bytes = sum(memory.size for memory in self._memories)
 
-    def _export(self, name: str) -> Any:
-        found = ffi.export(self._context, self._instance, name)
+    def _export(self, name: str, kind: int | None = None) -> Any:
+        found = ffi.export(self._context, self._instance, name, kind)
         if found is None:
             raise EngineError(f"the program has no {name}: it was not prepared as it says")
         return found

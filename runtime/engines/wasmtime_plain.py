@@ -51,7 +51,9 @@ class PlainInstance(Hosted):
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             return self._end(ffi.last_line(str(error)))
         context = self._store._context()
-        return self._end(ffi.call(context, ffi.export(context, instance, "_start").of.func))
+        return self._end(
+            ffi.call(context, ffi.export(context, instance, "_start", ffi.FUNCTION).of.func)
+        )
 
     def _look(self) -> memoryview:
         """Its memory. It is first asked for in a host call, maybe before there is an instance."""

@@ -8,7 +8,7 @@ import pytest
 import wasmtime
 
 from arts.errors import EngineError, ProgramError, SnapshotError
-from arts.migratable import prepare
+from arts.migratable import Options, describe, prepare
 from arts.model import Limits
 from runtime.conformance import Module
 from runtime.engines import compiled
@@ -108,6 +108,58 @@ def test_a_program_that_needs_more_memory_than_it_may_have() -> None:
     outcome = module(wasm, limits=limits).finish()
     assert isinstance(outcome, Trapped)
     assert "memory" in outcome.reason
+
+
+# ---------------------------------------------------------------------------- forgeries
+
+GOOD = {
+    "arts.memory.0": '(memory (export "arts.memory.0") 1)',
+    "arts.state": '(global (export "arts.state") (mut i32) (i32.const 0))',
+    "arts.sp": '(global (export "arts.sp") (mut i32) (i32.const 64))',
+    "arts.frames": '(memory (export "arts.frames") 256 256)',
+    "arts.slots": '(table (export "arts.slots") 0 funcref)',
+}
+
+
+def forge(start: str = "", **replaced: str) -> bytes:
+    """A module that says that it is prepared, but is not."""
+    fields = GOOD | {name.replace("_", "."): text for name, text in replaced.items()}
+    body = f'(func (export "_start") {start})'
+    described = describe(prepare(wat("(module (memory 1))")))
+    return wat(f"(module {' '.join(fields.values())} {body})") + described.section()
+
+
+@pytest.mark.parametrize("missing", sorted(GOOD.keys() - {"arts.slots"}))
+def test_a_forged_program_with_exports_of_other_kinds(missing: str) -> None:
+    assert module(forge()).finish() == Exited(0)
+    for other in ("", f'(func (export "{missing}"))', f'(table (export "{missing}") 1 funcref)'):
+        with pytest.raises(EngineError, match=f"no {missing}"):
+            module(forge(**{missing.replace(".", "_"): other}))
+
+
+def test_a_forged_program_with_a_small_stack() -> None:
+    with pytest.raises(EngineError, match="stack memory"):
+        module(forge(arts_frames='(memory (export "arts.frames") 1 256)'))
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ("(global.set 0 (i32.const 1))", "without leaving a stack"),
+        ("(global.set 0 (i32.const 1)) (global.set 1 (i32.const 0))", "without leaving a stack"),
+        ("(global.set 0 (i32.const 1)) (global.set 1 (i32.const -1))", "cannot be continued"),
+        ("(global.set 0 (i32.const 1)) (global.set 1 (i32.const 96))", "cannot be continued"),
+    ],
+)
+def test_a_forged_program_with_a_wrong_stack(start: str, reason: str) -> None:
+    outcome = module(forge(start)).finish()
+    assert isinstance(outcome, Trapped)
+    assert reason in outcome.reason
+
+
+def test_a_program_prepared_for_another_host() -> None:
+    with pytest.raises(ProgramError, match="never wait"):
+        load(prepare(app("hello/hello.wasm"), Options(blocking=frozenset())))
 
 
 # ---------------------------------------------------------------------------- unmovable programs
