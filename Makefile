@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo up test quick check types lint format bench wasm-apps docs clean setup setup-dev
+.PHONY: help demo up test quick cover check types lint format bench wasm-apps docs clean setup setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -40,6 +40,10 @@ test: setup-dev  ## all tests
 
 quick: setup-dev  ## the tests that take seconds
 	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+cover: setup-dev  ## every branch of the pure parts is tested
+	@$(BIN)/python -m pytest -q -n auto --cov=arts --cov=runtime --cov-fail-under=100 \
+	  tests/realm tests/scheduling tests/protocol tests/migratable tests/runtime tests/pair
 
 check: setup-dev lint types  ## lint, types
 
