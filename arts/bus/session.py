@@ -182,7 +182,7 @@ class TakeoverSession:
     def on_published(self, mid: int) -> None:
         """A publication, or the barrier, is safe with the broker."""
         if mid in self._barriers:
-            self._barriers.pop(mid).set_result(True)
+            _resolve(self._barriers.pop(mid), True)
         else:
             self._outbox.confirm(mid)
 
@@ -192,7 +192,7 @@ class TakeoverSession:
         self._deliveries.clear()
         self._barrier_needed = False
         for passed in self._barriers.values():
-            passed.set_result(False)
+            _resolve(passed, False)
         self._barriers.clear()
         self._outbox.forget_identifiers()
         self._outbox.stop_waiting()
@@ -257,6 +257,11 @@ class _Nobody:
 
     def on_lost(self, reason: str) -> None:
         """As intended."""
+
+
+def _resolve(passed: asyncio.Future[bool], result: bool) -> None:
+    if not passed.done():  # whoever waited may have been cancelled a moment ago
+        passed.set_result(result)
 
 
 def _publication(entry: Entry) -> Publication:
