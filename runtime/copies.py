@@ -4,7 +4,8 @@ Knows no realm and no host: it does what it is told and says through ``emit`` ho
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -70,8 +71,10 @@ class Copy:
         self.program: Program | None = None
         self._spawn, self._emit = spawn, emit
         self._ending = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._lived = 0.0
+        self._running_since: float | None = None
         self._lifetime: asyncio.TimerHandle | None = None
-        self._lifetime_left = limits.wall_seconds or None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------------ making it
@@ -91,9 +94,18 @@ class Copy:
         assert self.program is not None
         self.runner.instance = self.program.start(self._spec(), self.traffic.listen)
 
+    def capture(self, carry: Collection[int]) -> Snapshot:
+        """The whole state of the held instance; ``carry``: see ``Instance.snapshot``.
+
+        Raises ``SnapshotError``.
+        """
+        assert self.instance is not None
+        return replace(self.instance.snapshot(carry), lived_seconds=self._lived)
+
     def restore(self, snapshot: Snapshot) -> None:
         """Make the instance of a snapshot, parked. Raises ``SnapshotError``."""
         assert self.program is not None
+        self._lived = snapshot.lived_seconds
         self.runner.instance = self.program.restore(self._spec(), snapshot, self.traffic.listen)
 
     def _spec(self) -> InstanceSpec:
@@ -117,17 +129,21 @@ class Copy:
     # ------------------------------------------------------------------------ running
 
     def run(self) -> None:
-        """Let it run until it is held."""
-        if self._lifetime is None and self._lifetime_left is not None:
-            loop = asyncio.get_running_loop()
-            self._lifetime = loop.call_later(self._lifetime_left, self._outlived)
+        """Let it run, and grow older, until it is held."""
+        if self._running_since is None:
+            self._running_since = self._loop.time()
+            if self.limits.wall_seconds:
+                left = self.limits.wall_seconds - self._lived
+                self._lifetime = self._loop.call_later(max(0.0, left), self._outlived)
         self.runner.release(_HOST)
 
     def hold(self) -> None:
-        """Let it not run, nor grow old; a turn under way ends at the next safepoint."""
+        """Let it not run; a turn under way ends at the next safepoint."""
         self.runner.hold(_HOST)
+        if self._running_since is not None:
+            self._lived += self._loop.time() - self._running_since
+            self._running_since = None
         if self._lifetime is not None:
-            self._lifetime_left = self._lifetime.when() - asyncio.get_running_loop().time()
             self._lifetime.cancel()
             self._lifetime = None
 

@@ -96,13 +96,11 @@ class Moves:
         return time.time()
 
     async def _capture(self, copy: Copy, carry: Collection[int]) -> bytes:
-        instance = copy.instance
-        assert instance is not None
-
         def capture() -> bytes:
-            return snapshots.encode(instance.snapshot(carry))
+            return snapshots.encode(copy.capture(carry))
 
-        if self._is_small(copy, instance.stats().memory_bytes):
+        assert copy.instance is not None
+        if self._is_small(copy, copy.instance.stats().memory_bytes):
             return capture()
         return await asyncio.to_thread(capture)
 

@@ -102,6 +102,8 @@ class Snapshot:
     cpu_seconds: float = 0.0
     messages_in: int = 0
     messages_out: int = 0
+    lived_seconds: float = 0.0
+    """How long it has been allowed to run, on all its runtimes: counts towards its life time."""
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -115,6 +117,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     cpu_seconds: float
     messages_in: int
     messages_out: int
+    lived_seconds: float
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -144,6 +147,7 @@ def encode(snapshot: Snapshot) -> bytes:
             snapshot.cpu_seconds,
             snapshot.messages_in,
             snapshot.messages_out,
+            snapshot.lived_seconds,
         )
     )
     blocks = [memory.blocks for memory in snapshot.memories]
@@ -179,6 +183,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
         record.cpu_seconds,
         record.messages_in,
         record.messages_out,
+        record.lived_seconds,
     )
 
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from arts.model import Limits
 from arts.protocol import messages as m
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
@@ -62,6 +63,17 @@ async def test_messages_are_handled_exactly_once_across_moves(pair: Fleet) -> No
         await feed()
     await pair.until(lambda: len(pair.messages["echo/out"]) >= len(sent))
     assert pair.messages["echo/out"] == sent
+
+
+async def test_a_life_time_is_not_renewed_by_moving(pair: Fleet) -> None:
+    module = await pair.start("counter", args=("1",), limits=Limits(wall_seconds=0.3))
+    await pair.printed(3)
+    module, _ = await pair.move(module, "a", "b")
+    (copy,) = pair.agents["b"]._copies.values()
+    assert copy.instance is not None
+    assert copy.capture(()).lived_seconds > 0.0
+    report = await pair.report("failed")
+    assert (report.runtime, report.code) == ("b", "limit_exceeded")
 
 
 async def test_standard_input_follows_the_module(pair: Fleet) -> None:

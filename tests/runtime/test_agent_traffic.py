@@ -71,7 +71,7 @@ async def test_a_module_that_writes_too_fast_waits_for_the_broker(
     fleet.broker.hold("realm-module-m")
     copy.run()
     await eventually(lambda: copy.traffic._confirming is not None)
-    assert len(copy.traffic._inbox._untaken) > 0
+    assert fleet.messages["echo/out"] == []
     fleet.broker.heal()
     await fleet.until(lambda: len(fleet.messages["echo/out"]) == len(sent))
     assert fleet.messages["echo/out"] == sent

@@ -44,6 +44,7 @@ def snapshot(*memories: MemoryImage, **fields: object) -> Snapshot:
         cpu_seconds=1.5,
         messages_in=2,
         messages_out=3,
+        lived_seconds=1.5,
     )
     return replace(base, **fields)  # type: ignore[arg-type]
 
