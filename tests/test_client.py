@@ -268,6 +268,19 @@ async def test_two_listeners_of_one_topic(client: Client, supervisor: ScriptedSu
         assert (await anext(first)).line == "still here"
 
 
+async def test_listening_to_what_the_client_needs_itself(
+    client: Client, supervisor: ScriptedSupervisor, broker: MemoryBroker
+) -> None:
+    async with client.messages(TOPICS.supervisor_state, TOPICS.reply("me")) as messages:
+        await anext(messages)
+    supervisor.announce(online=False)
+    await delivered(broker)
+    with pytest.raises(BusError, match="no supervisor"):
+        await client.supervisor(timeout=0.01)
+    supervisor.announce()
+    assert await client.query("realm") == {}
+
+
 async def test_listening_where_it_is_forbidden(client: Client, broker: MemoryBroker) -> None:
     broker.refuse(TOPICS.journal)
     async with client.journal() as journal:

@@ -165,6 +165,7 @@ class RealmConnection:
                 self.bus.unsubscribe(topic_filter)
 
     def _filters(self) -> Iterator[str]:
+        yield from (self._reply_topic, self.topics.supervisor_state)
         for listener in self._listeners:
             yield from listener.filters
 
