@@ -21,6 +21,8 @@ from pydantic_settings import (
 from arts.errors import SettingsError
 from arts.log import LogFormat
 
+_EXAMPLES = Path(__file__).resolve().parents[1] / "wasm-apps"
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,8 +77,9 @@ class Liveness(_Section):
 class ProgramSettings(_Section):
     """Where programs come from, and how large they may be."""
 
-    search_path: tuple[Path, ...] = (Path("wasm-apps"),)
-    """Directories in which a program's file name is looked up."""
+    search_path: tuple[Path, ...] = (Path("wasm-apps"), _EXAMPLES)
+    """Directories in which a program's file name is looked up: by default those of the working
+    directory, and the examples of the checkout that ARTS runs from."""
     allow_absolute: bool = False
     """Whether a request may name any file the supervisor can read."""
     max_bytes: PositiveInt = 64 * 1024 * 1024
