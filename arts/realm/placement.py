@@ -4,6 +4,7 @@ The path of a module: ``place_pending`` -> ``_begin`` -> (program fetched) -> ``
 report ``started`` -> ``on_started``.
 """
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from arts.model import Filetype, Module, ModuleState, OnRuntimeLost
@@ -33,10 +34,14 @@ def place_pending(state: RealmState) -> None:
     for runtime in tuple(state.orphans):
         for module in state.orphans_of(runtime) if state.is_online(runtime) else ():
             start_again(state, module)
+    hopeless: set[Hashable] = set()
     for uuid in tuple(state.pending):
         if not state.view.pools:
             return
-        _try_to_place(state, state.modules[uuid])
+        module = state.modules[uuid]
+        kind = _kind(module)
+        if kind not in hopeless and not _try_to_place(state, module):
+            hopeless.add(kind)
 
 
 def place_new(state: RealmState, module: Module) -> None:
@@ -61,6 +66,12 @@ def _try_to_place(state: RealmState, module: Module) -> bool:
 
 def _demand(module: Module) -> Demand:
     return Demand(module.spec, frozenset(module.attempts))
+
+
+def _kind(module: Module) -> Hashable:
+    """What all modules have in common that can go to the same runtimes."""
+    spec = module.spec
+    return spec.filetype, spec.apis, spec.labels, spec.parent, module.attempts
 
 
 def _keep_waiting(state: RealmState, module: Module) -> None:
@@ -121,14 +132,14 @@ def needs_program(state: RealmState, module: Module) -> bool:
 
 def _send_start(state: RealmState, module: Module) -> None:
     assert module.parent is not None
+    reply, module = module.reply, replace(module, reply=None)
+    state.put_module(module)
     state.command(module.parent, start_command(module, module.parent, module.generation))
     if not state.runtimes[module.parent].reports:
         # Runtimes of the old dialects never say: what was sent counts as running.
         state.deadlines.cancel(phase(module.uuid))
         module = state.advance_module(module, "started")
-    if module.reply:
-        reply, module = module.reply, replace(module, reply=None)
-        state.put_module(module)
+    if reply is not None:
         state.answer(reply, accepted(state, module))
 
 
@@ -136,10 +147,8 @@ def on_program_fetched(state: RealmState, event: ProgramFetched) -> None:
     """The program is there: the runtime may load it."""
     module = _waiting(state, event)
     if module is not None:
-        module = replace(module, program=event.program)
-        state.put_module(module)
         state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
-        _send_start(state, module)
+        _send_start(state, replace(module, program=event.program))
 
 
 def on_program_unavailable(state: RealmState, event: ProgramUnavailable) -> None:
@@ -167,10 +176,8 @@ def on_started(state: RealmState, module: Module) -> None:
 def on_outrun(state: RealmState, module: Module, newest: int) -> None:
     """The runtime remembers a later generation, of a module of this uuid that nobody knows any
     more: begin behind that."""
-    module = replace(module, generation=newest + 1)
-    state.put_module(module)
     state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
-    _send_start(state, module)
+    _send_start(state, replace(module, generation=newest + 1))
 
 
 def on_start_timeout(state: RealmState, module: Module) -> None:

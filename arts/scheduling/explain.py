@@ -5,9 +5,9 @@ Looks at each runtime, so it is for people and for refusals, not for the hot pat
 
 from dataclasses import dataclass
 
-from arts.scheduling.filters import Demand, reason_against
+from arts.scheduling.filters import Demand, profile_reason, reason_against, state_reason
 from arts.scheduling.policies import Policy, place
-from arts.scheduling.view import View
+from arts.scheduling.view import Profile, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ class Explanation:
 def explain(demand: Demand, view: View, policy: Policy) -> Explanation:
     """What ``place`` would decide now, with the reason or rank of every runtime."""
     ranks = {uuid: rank for pool in view.pools.values() for rank, _, uuid in policy(view, pool)}
+    static: dict[Profile, str | None] = {}
     opinions = []
     for uuid, candidate in view.candidates.items():
-        reason = reason_against(demand, candidate)
+        if candidate.profile not in static:
+            static[candidate.profile] = profile_reason(demand, candidate.profile)
+        reason = static[candidate.profile] or state_reason(demand, candidate)
         rank = None if reason else ranks[uuid]
         opinions.append(Opinion(uuid, candidate.runtime.name, reason, rank))
     placement = place(demand, view, policy)

@@ -93,10 +93,20 @@ STATE_FILTERS: Final[tuple[StateFilter, ...]] = (is_asked_for, is_not_excluded, 
 
 def profile_reason(demand: Demand, profile: Profile) -> str | None:
     """Why no runtime of this profile will do."""
-    return next((reason for f in PROFILE_FILTERS if (reason := f(demand, profile))), None)
+    for applies in PROFILE_FILTERS:
+        if reason := applies(demand, profile):
+            return reason
+    return None
+
+
+def state_reason(demand: Demand, candidate: Candidate) -> str | None:
+    """Why this runtime will not do, though others of its profile might."""
+    for applies in STATE_FILTERS:
+        if reason := applies(demand, candidate):
+            return reason
+    return None
 
 
 def reason_against(demand: Demand, candidate: Candidate) -> str | None:
     """Why this runtime will not do, or None if it will."""
-    static = profile_reason(demand, candidate.profile)
-    return static or next((r for f in STATE_FILTERS if (r := f(demand, candidate))), None)
+    return profile_reason(demand, candidate.profile) or state_reason(demand, candidate)
