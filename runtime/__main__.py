@@ -64,8 +64,10 @@ async def _watch_stdin(agent: Agent) -> None:
 
 def _die(context: dict[str, Any]) -> None:
     """A callback failed in a way nobody foresaw: better no runtime than half a one."""
-    log.critical("runtime.bug", message=context["message"], exc_info=context.get("exception"))
-    os._exit(70)
+    error = context.get("exception")
+    log.critical("runtime.bug", message=context["message"], exc_info=error)
+    if error is not None:
+        os._exit(70)
 
 
 def _settings(arguments: list[str] | None = None) -> tuple[RuntimeSettings, argparse.Namespace]:
