@@ -132,10 +132,11 @@ def needs_program(state: RealmState, module: Module) -> bool:
 
 def _send_start(state: RealmState, module: Module) -> None:
     assert module.parent is not None
-    reply, module = module.reply, replace(module, reply=None)
+    reply, runtime = module.reply, module.parent
+    module = replace(module, reply=None)
     state.put_module(module)
-    state.command(module.parent, start_command(module, module.parent, module.generation))
-    if not state.runtimes[module.parent].reports:
+    state.command(runtime, start_command(module, runtime, module.generation))
+    if not state.runtimes[runtime].reports:
         # Runtimes of the old dialects never say: what was sent counts as running.
         state.deadlines.cancel(phase(module.uuid))
         module = state.advance_module(module, "started")
