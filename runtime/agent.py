@@ -9,7 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import psutil
 
@@ -190,8 +190,8 @@ class Agent:
         match effect:
             case do.Publish(report):
                 self._report(report)
-            case do.Announce(serial, modules):
-                self._announce(serial, modules)
+            case do.Announce():
+                self._announce(effect)
             case do.Load():
                 copy = self._make(effect)
                 copy.do(self._load(copy))
@@ -221,6 +221,8 @@ class Agent:
                 copy.do(copy.terminate(0.0 if force else self._settings.stop_grace))
             case do.Discard():
                 self._discard(copy)
+            case _:
+                assert_never(effect)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._group.create_task(work)
@@ -353,10 +355,10 @@ class Agent:
             detail=report.detail,
         )
 
-    def _announce(self, serial: int, modules: tuple[m.HeldModule, ...]) -> None:
+    def _announce(self, effect: do.Announce) -> None:
         settings = self._settings
         request = m.RegisterRuntime(
-            object_id=f"{self.instance}/{serial}",
+            object_id=f"{self.instance}/{effect.serial}",
             uuid=self.uuid,
             name=settings.name,
             max_nmodules=settings.max_nmodules,
@@ -367,7 +369,8 @@ class Agent:
             features=FEATURES,
             engine=self._engine.name,
             ka_interval_sec=settings.keepalive,
-            modules=modules,
+            modules=effect.modules,
+            ended=effect.ended,
         )
         payload = codec.encode_request(request, reply_to=self._topics.reply(self.uuid))
         self._bus.publish(self._topics.registry, payload, qos=1)

@@ -208,14 +208,9 @@ class Copy:
         await self.traffic.purge()
         self._emit(ev.ModuleTerminated(self.number))
 
-    async def discard(self) -> None:
-        """Drop it. Nothing of it acts from this call on, even before it is awaited to the end;
-        the broker keeps its session."""
-        self.silence()
-        await self.traffic.leave()
-
     def silence(self) -> None:
-        """Cut it off from everything, now."""
+        """Drop it: from this call on nothing of it acts. What is left to do is to
+        ``traffic.leave`` its session, which the broker keeps."""
         self._ending.set()
         self.traffic.mute()
         for task in self._tasks - {asyncio.current_task()}:

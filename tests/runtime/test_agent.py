@@ -107,7 +107,10 @@ async def test_busy_modules_do_not_starve_the_others(fleet: Fleet) -> None:
         await fleet.stop("a", uuid, force=True)
 
 
-async def test_a_flood_loses_nothing_and_drowns_nobody(fleet: Fleet) -> None:
+async def test_a_flood_loses_nothing_and_drowns_nobody(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.traffic._BURST", 20)
     await fleet.runtime("a")
     await fleet.start("faulty/flood", limits=Limits(output_bytes_per_second=1 << 20))
     await fleet.start("counter", uuid="calm", args=("1",))

@@ -51,6 +51,7 @@ async def way() -> AsyncIterator[Way]:
     await way.settle()
     await way.lines()
     yield way
+    await way.settle()
     running.cancel()
     for bus in (way.reader, way.bus):
         await bus.stop()
