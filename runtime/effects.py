@@ -108,11 +108,12 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Register with the realm, naming what is held. -> RegistrationAccepted | -Refused, or
-    silence."""
+    """Register with the realm, naming what is held, and how what is not held any more has ended.
+    -> RegistrationAccepted | -Refused, or silence."""
 
     serial: int
     modules: tuple[HeldModule, ...]
+    ended: tuple[Report, ...] = ()
 
 
 CopyEffect = Restore | Connect | Run | Hold | Freeze | Thaw | Release | Terminate | Discard

@@ -315,6 +315,7 @@ class Host(Steps):
     def _accepted(self, event: ev.RegistrationAccepted) -> None:
         if event.serial == self._serial:
             self._announce_at = None
+            self._told(event.serial)
             for held in [h for h in self._held.values() if h.condition is Condition.DETACHED]:
                 self._go_on(held)
 

@@ -53,6 +53,7 @@ class Ledger:
         self._held: dict[str, Held] = {}
         self._uuids: dict[int, str] = {}
         self._ended: OrderedDict[str, tuple[int, m.Report]] = OrderedDict()
+        self._untold: OrderedDict[str, tuple[int, m.Report]] = OrderedDict()
         self._called_off: OrderedDict[str, None] = OrderedDict()
         self._copies = 0
         self._effects: list[do.Effect] = []
@@ -99,6 +100,18 @@ class Ledger:
         self._ended.move_to_end(uuid)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+
+    def _tell_again(self, serial: int, report: m.Report) -> None:
+        """Let registrations after ``serial`` repeat how a module ended, until one is accepted."""
+        self._untold[report.uuid] = (serial, report)
+        if len(self._untold) > _REMEMBERED:
+            self._untold.popitem(last=False)
+
+    def _told(self, serial: int) -> None:
+        """The registration ``serial`` was accepted, with all that had ended before it."""
+        for uuid, (before, _) in list(self._untold.items()):
+            if before < serial:
+                del self._untold[uuid]
 
     def _call_off(self, migration: str | None) -> None:
         if migration is not None:

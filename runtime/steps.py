@@ -113,6 +113,7 @@ class Steps(Ledger):
     def _end(self, held: Held, report: m.Report) -> None:
         self._drop(held)
         self._remember(held.uuid, held.generation, report)
+        self._tell_again(self._serial, report)
 
     def _hearing_deadline(self) -> float | None:
         """Silence counts only while somebody could be heard."""
@@ -120,5 +121,6 @@ class Steps(Ledger):
 
     def _announce(self) -> None:
         modules = tuple(held.announcement for held in self._held.values())
-        self._do(do.Announce(self._serial, modules))
+        ended = tuple(report for _, report in self._untold.values())
+        self._do(do.Announce(self._serial, modules, ended))
         self._announce_at = self._now + self._timeouts.register

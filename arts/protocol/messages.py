@@ -74,6 +74,8 @@ class RegisterRuntime(Request):
     ka_interval_sec: float = Field(default=0.0, ge=0)
     """How often it promises a keepalive; 0 promises nothing."""
     modules: tuple[HeldModule, ...] = ()
+    ended: "tuple[Report, ...]" = ()
+    """How modules ended since the last accepted registration: their reports may have met nobody."""
 
 
 class RemoveRuntime(Request):

@@ -4,12 +4,20 @@ Never restarts what runs, and never lets a copy act that is not the module's pre
 """
 
 from arts.model import Module, ModuleState, Runtime
-from arts.protocol.messages import AbortMigration, HeldModule, ModuleStats
+from arts.protocol.messages import AbortMigration, HeldModule, ModuleStats, Report
 from arts.realm import migration
 from arts.realm.commands import discard, start_command
-from arts.realm.modules import send_stop
+from arts.realm.modules import on_ended, send_stop
 from arts.realm.placement import forget, needs_program, on_owner_gone
 from arts.realm.state import RealmState
+
+
+def note_ended(state: RealmState, runtime: Runtime, reports: tuple[Report, ...]) -> None:
+    """How modules ended, told again: without it they would be missed, and started once more."""
+    for report in reports:
+        module = state.modules.get(report.uuid)
+        if module and (module.parent, module.generation) == (runtime.uuid, report.generation):
+            on_ended(state, module, report)
 
 
 def reconcile(
