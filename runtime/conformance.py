@@ -18,6 +18,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -223,6 +224,7 @@ class EngineContract:
         outcome = module.instance.run()
         assert isinstance(outcome, Parked)
         assert outcome.wait.inputs == {"stdin"}
+        assert not module.instance.listens
         assert not module.instance.ready(time.monotonic())
         module.instance.deliver("stdin", b"one", 1)
         module.instance.deliver("stdin", b"two\n", 2)
@@ -296,6 +298,7 @@ class EngineContract:
         """Lines of the signals file."""
         module = start("signals")
         outcome = module.instance.run()
+        assert module.instance.listens
         assert isinstance(outcome, Parked)
         assert outcome.wait.inputs == {"/sys/signals"}
         module.instance.signal("HUP")
@@ -326,6 +329,22 @@ class EngineContract:
         assert module.instance.run() == Killed()
         with pytest.raises(SnapshotError):
             module.instance.snapshot(())
+
+    def test_a_running_instance_can_be_closed_but_not_captured(self, start: Start) -> None:
+        """Closing kills it and waits; nothing is taken from under it."""
+        module = start("spin")
+        refusals = 0
+
+        def ask() -> None:
+            nonlocal refusals
+            with suppress(SnapshotError):
+                module.instance.snapshot(())
+                return  # its turn had not begun
+            refusals += 1
+            module.instance.close()
+
+        assert module.interrupt(ask) == Killed()
+        assert refusals
 
     def test_kill_ends_a_parked_instance(self, start: Start) -> None:
         """It is ready to be told."""

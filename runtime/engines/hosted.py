@@ -3,10 +3,12 @@
 Knows ``Wasi`` and outcomes. Does not know how a program runs.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from arts.errors import SnapshotError
 from arts.log import get_logger
 from runtime.engines.base import Exited, Killed, Outcome, Stats, Trapped, Wait
 from runtime.wasi import calls
@@ -30,6 +32,8 @@ class Hosted:
         self._exit: Outcome | None = None
         """How the program ended, or is ending."""
         self._killed = False
+        self._turn = threading.Lock()
+        """Held by whoever runs the module or takes it apart."""
 
     # ------------------------------------------------------------------------ from any thread
 
@@ -93,21 +97,41 @@ class Hosted:
         """A call must wait: True when the program unwinds, False when it may call again."""
         raise NotImplementedError
 
+    def kill(self) -> None:
+        """End it for good."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give everything back. Should it run after all, it is killed and waited for."""
+        self.kill()
+        with self._turn:
+            self._release()
+
+    def _release(self) -> None:
+        """Give back what the engine holds; called again, do nothing."""
+        raise NotImplementedError
+
+    def _check_capturable(self) -> None:
+        """Raise ``SnapshotError`` when the module cannot be data now."""
+        if self._exit is not None or self._killed:
+            raise SnapshotError("the module has ended")
+        if self._turn.locked():
+            raise SnapshotError("the module is running")
+
     def _take_turn(self, turn: Callable[[], Outcome]) -> Outcome:
         """Run one turn and keep the books. What has ended stays ended."""
-        if self._killed and self._exit is None:
-            self._exit = Killed()
-        if self._exit is not None:
-            return self._exit
-        self._wait = None
-        self.wasi.clocks.begin_turn()
-        try:
+        with self._turn:
+            if self._killed and self._exit is None:
+                self._exit = Killed()
+            if self._exit is not None:
+                return self._exit
+            self._wait = None
+            self.wasi.clocks.begin_turn()
             outcome = turn()
-        finally:
             self.wasi.clocks.end_turn()
             self._last_active = time.monotonic()
-        if isinstance(outcome, Exited | Trapped):
-            self.wasi.outputs.flush()
+            if isinstance(outcome, Exited | Trapped):
+                self.wasi.outputs.flush()
         return outcome
 
     def _ended_with(self, code: int) -> Outcome:

@@ -73,12 +73,11 @@ class _Run:
         thread = threading.Thread(target=lambda: outcomes.append(instance.run()), daemon=True)
         if reads_stdin:
             threading.Thread(target=self._feed, args=(instance,), daemon=True).start()
-        thread.start()
         try:
+            thread.start()
             thread.join()
         except KeyboardInterrupt:
-            instance.kill()
-            thread.join()
+            instance.close()
         return outcomes[0] if outcomes else Killed()
 
     def _feed(self, instance: Instance) -> None:

@@ -272,6 +272,11 @@ class SimulatedInstance(Hosted):
             self._step += 1
         return self._end(None)
 
+    @property
+    def listens(self) -> bool:
+        """Whether it reads signals: those have no descriptors here."""
+        return self._program.behaviour is _signals
+
     def request_pause(self) -> None:
         """Ask it to stop after this step."""
         self._pause = True
@@ -286,8 +291,7 @@ class SimulatedInstance(Hosted):
         """Its step and its host side. Raises ``SnapshotError``."""
         failures, stats = self._program.engine.failures, self.stats()
         reason = failures.snapshot or failures.refusal
-        if self._exit is not None or self._killed:
-            reason = "the module has ended"
+        self._check_capturable()
         if reason is not None:
             raise SnapshotError(reason)
         return Snapshot(
@@ -303,9 +307,8 @@ class SimulatedInstance(Hosted):
             messages_out=stats.messages_out,
         )
 
-    def close(self) -> None:
-        """Nothing is held, but it will not run again."""
-        self._killed = True
+    def _release(self) -> None:
+        pass
 
 
 def _no_memory() -> memoryview:

@@ -199,8 +199,7 @@ class MovableInstance(Hosted):
 
     def snapshot(self, carry: Collection[int]) -> Snapshot:
         """The whole state. Raises ``SnapshotError`` when the program has ended."""
-        if self._exit is not None or self._killed:
-            raise SnapshotError("the module has ended")
+        self._check_capturable()
         program, stats = self._program, self.stats()
         return Snapshot(
             program=program.digest,
@@ -269,11 +268,9 @@ class MovableInstance(Hosted):
             raise EngineError(f"the program has no {name}: it was not prepared as it says")
         return found
 
-    def close(self) -> None:
-        """Give everything back; its memory is gone with it."""
+    def _release(self) -> None:
         with self._flag_lock:
             self._flag = None
-        self._killed = True
         self._memories, self._guest = [], None
         self._linked.clear()
         self._frames = b""

@@ -85,9 +85,7 @@ class PlainInstance(Hosted):
         """Raises ``SnapshotError``."""
         raise SnapshotError("this program cannot be moved")
 
-    def close(self) -> None:
-        """Give everything back."""
-        self._killed = True
+    def _release(self) -> None:
         if self._store is not None:
             self._store.close()
             self._store = self._memory = None

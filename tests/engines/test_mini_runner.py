@@ -1,12 +1,15 @@
 """``run_program`` is a program of this process: streams, exit codes, faults."""
 
 import io
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from arts.errors import ProgramError
-from runtime.engines.runner import TRAPPED, run_program
+from runtime.engines.runner import INTERRUPTED, TRAPPED, run_program
 
 APPS = Path(__file__).resolve().parents[2] / "wasm-apps"
 
@@ -50,3 +53,19 @@ def test_a_trap_is_told() -> None:
 def test_not_a_program() -> None:
     with pytest.raises(ProgramError, match="not a WebAssembly module"):
         run("faulty/notwasm.wasm")
+
+
+def test_an_interrupt_ends_the_program() -> None:
+    """Ctrl-C is heard although the program never comes back by itself."""
+    code = (
+        "import sys, pathlib; from runtime.engines.runner import run_program;"
+        "sys.exit(run_program(pathlib.Path(sys.argv[1]).read_bytes()))"
+    )
+    command = [sys.executable, "-c", code, str(APPS / "faulty/flood.wasm")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"flood 1\n"
+        process.send_signal(signal.SIGINT)
+        while process.stdout.read(1 << 16):
+            pass
+        assert process.wait() == INTERRUPTED
