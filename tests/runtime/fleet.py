@@ -22,7 +22,7 @@ from runtime.agent import Agent
 from runtime.engines.base import Engine
 from runtime.settings import RuntimeSettings
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 TOPICS = Topics("realm")
 
 
