@@ -5,7 +5,8 @@ Knows ``Wasi`` and outcomes. Does not know how a program runs.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from arts.errors import SnapshotError
@@ -111,12 +112,17 @@ class Hosted:
         """Give back what the engine holds; called again, do nothing."""
         raise NotImplementedError
 
-    def _check_capturable(self) -> None:
-        """Raise ``SnapshotError`` when the module cannot be data now."""
-        if self._exit is not None or self._killed:
-            raise SnapshotError("the module has ended")
-        if self._turn.locked():
+    @contextmanager
+    def _standing(self) -> Iterator[None]:
+        """Keep it from running. Raises ``SnapshotError`` when it has ended or runs already."""
+        if not self._turn.acquire(blocking=False):
             raise SnapshotError("the module is running")
+        try:
+            if self._exit is not None or self._killed:
+                raise SnapshotError("the module has ended")
+            yield
+        finally:
+            self._turn.release()
 
     def _take_turn(self, turn: Callable[[], Outcome]) -> Outcome:
         """Run one turn and keep the books. What has ended stays ended."""

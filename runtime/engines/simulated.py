@@ -289,11 +289,15 @@ class SimulatedInstance(Hosted):
 
     def snapshot(self, carry: Collection[int]) -> Snapshot:
         """Its step and its host side. Raises ``SnapshotError``."""
-        failures, stats = self._program.engine.failures, self.stats()
+        failures = self._program.engine.failures
         reason = failures.snapshot or failures.refusal
-        self._check_capturable()
         if reason is not None:
             raise SnapshotError(reason)
+        with self._standing():
+            return self._capture(carry)
+
+    def _capture(self, carry: Collection[int]) -> Snapshot:
+        stats = self.stats()
         return Snapshot(
             program=self._program.digest,
             abi=ABI,

@@ -198,8 +198,11 @@ class MovableInstance(Hosted):
     # ------------------------------------------------------------------------ as data
 
     def snapshot(self, carry: Collection[int]) -> Snapshot:
-        """The whole state. Raises ``SnapshotError`` when the program has ended."""
-        self._check_capturable()
+        """The whole state. Raises ``SnapshotError`` when the program has ended, or runs."""
+        with self._standing():
+            return self._capture(carry)
+
+    def _capture(self, carry: Collection[int]) -> Snapshot:
         program, stats = self._program, self.stats()
         return Snapshot(
             program=program.digest,
