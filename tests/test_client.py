@@ -161,6 +161,23 @@ async def test_nonsense_on_the_reply_topic_is_ignored(
     assert await client.query("realm") == {}
 
 
+async def test_what_is_unanswered_is_asked_again_of_a_supervisor_that_is_back(
+    client: Client, supervisor: ScriptedSupervisor, broker: MemoryBroker
+) -> None:
+    supervisor.script = lambda request: None
+    asking = asyncio.create_task(client.query("realm"))
+    while not supervisor.requests:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    supervisor.answers({"realm": "realm"})
+    supervisor.announce()
+    assert await asking == {"realm": "realm"}
+    first, second = supervisor.requests
+    assert first.object_id == second.object_id
+    supervisor.announce()
+    await delivered(broker)
+    assert len(supervisor.requests) == 2  # what is answered is not
+
+
 # ---- silence
 
 

@@ -7,7 +7,7 @@ know what is asked.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class RealmConnection:
         self.topics = Topics(realm)
         self._reply_topic = self.topics.reply(client_id)
         self._answers: dict[str, asyncio.Future[Response]] = {}
+        self._unanswered: dict[str, bytes] = {}
         self._listeners: list[_Listener] = []
         self._notice = SupervisorNotice(instance="", online=False)
         self._supervised = asyncio.Event()
@@ -93,8 +94,16 @@ class RealmConnection:
         self._notice = notice or SupervisorNotice(instance="", online=False)
         if self._notice.online:
             self._supervised.set()
+            self._ask_again()
         else:
             self._supervised.clear()
+
+    def _ask_again(self) -> None:
+        """The supervisor is back: what was asked in between may have met nobody. Ids make it safe
+        to repeat."""
+        with suppress(BusError):  # too much is unsent already: the request runs out of time
+            for payload in self._unanswered.values():
+                self.bus.publish(self.topics.control, payload, qos=1)
 
     def _on_refused(self, topic_filter: str) -> None:
         error = BusError(f"{self._where} forbids us to listen to {topic_filter}")
@@ -133,15 +142,16 @@ class RealmConnection:
         request = request.model_copy(update={"object_id": object_id})
         future = self._answers[object_id] = asyncio.get_running_loop().create_future()
         payload = codec.encode_request(request, reply_to=self._reply_topic)
-        self.bus.publish(self.topics.control, payload, qos=1)
+        self._unanswered[object_id] = payload
         try:
+            self.bus.publish(self.topics.control, payload, qos=1)
             async with asyncio.timeout(timeout):
                 response = await future
         except TimeoutError:
             who = "the supervisor" if self.bus.connected else self._where
             raise BusError(f"{who} did not answer within {timeout:g} s") from None
         finally:
-            del self._answers[object_id]
+            del self._answers[object_id], self._unanswered[object_id]
         if not response.ok:
             raise _error(response)
         details = response.details
