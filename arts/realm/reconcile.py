@@ -4,7 +4,13 @@ Never restarts what runs, and never lets a copy act that is not the module's pre
 """
 
 from arts.model import Module, ModuleState, Runtime
-from arts.protocol.messages import AbortMigration, HeldModule, ModuleStats, Report
+from arts.protocol.messages import (
+    AbortMigration,
+    HeldModule,
+    ModuleStats,
+    RegisterRuntime,
+    Report,
+)
 from arts.realm import migration
 from arts.realm.commands import discard, start_command
 from arts.realm.modules import on_ended, send_stop
@@ -12,24 +18,28 @@ from arts.realm.placement import forget, needs_program, on_owner_gone
 from arts.realm.state import RealmState
 
 
-def note_ended(state: RealmState, runtime: Runtime, reports: tuple[Report, ...]) -> None:
-    """How modules ended, told again: without it they would be missed, and started once more."""
-    for report in reports:
-        module = state.modules.get(report.uuid)
-        if module and (module.parent, module.generation) == (runtime.uuid, report.generation):
-            on_ended(state, module, report)
-
-
 def reconcile(
-    state: RealmState, runtime: Runtime, held: tuple[HeldModule, ...], *, restarted: bool
+    state: RealmState, runtime: Runtime, request: RegisterRuntime, *, restarted: bool
 ) -> None:
     """A runtime has registered and said everything it holds. ``restarted``: as a new process."""
-    for copy in held:
+    for copy in request.modules:
         _judge(state, runtime, copy)
-    held_now = {copy.uuid for copy in held}
+    # Only now: what ends makes room, and room may start what is still to be adopted.
+    for report in request.ended:
+        _note_end(state, runtime, report)
+    held_now = {copy.uuid for copy in request.modules}
     for uuid in tuple(state.taken[runtime.uuid]):
         if uuid not in held_now:
             _on_missing(state, runtime, state.modules[uuid], restarted=restarted)
+
+
+def _note_end(state: RealmState, runtime: Runtime, report: Report) -> None:
+    """How a module ended, told again: without it it would be missed, and started once more."""
+    module = state.modules.get(report.uuid)
+    if module and (module.parent, module.generation) == (runtime.uuid, report.generation):
+        if module.state is ModuleState.LOST:
+            module = state.advance_module(module, "adopted", detail=None)
+        on_ended(state, module, report)
 
 
 def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:

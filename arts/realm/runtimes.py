@@ -21,7 +21,7 @@ from arts.realm.commands import refusal
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.documents import runtime_document
 from arts.realm.placement import on_owner_gone, place_pending
-from arts.realm.reconcile import note_ended, note_stats, reconcile, repeat_starts
+from arts.realm.reconcile import note_stats, reconcile, repeat_starts
 from arts.realm.state import RealmState
 
 # ---------------------------------------------------------------------------- arriving
@@ -36,8 +36,7 @@ def register(state: RealmState, request: RegisterRuntime) -> None:
     if runtime.reports:
         # Before the answer: with it the runtime lets go on whatever was not taken away.
         restarted = old is not None and old.instance != runtime.instance
-        note_ended(state, runtime, request.ended)
-        reconcile(state, runtime, request.modules, restarted=restarted)
+        reconcile(state, runtime, request, restarted=restarted)
     state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
     if old and old.state is not RuntimeState.ONLINE and not runtime.reports:
         repeat_starts(state, runtime)  # after it: runtimes of old dialects listen only then

@@ -174,3 +174,29 @@ def test_death_of_the_target() -> None:
     found = outcomes(target_dies, survivor="a")
     assert found == sorted(found)
     assert set(found) == {"counts on", "starts anew"}
+
+
+@pytest.mark.parametrize("fault", HARMLESS, ids=lambda fault: fault.__name__)
+def test_what_has_ended_is_not_started_again(fault: Callable[[Pair, str, Node], None]) -> None:
+    """Whoever misses the report of it."""
+    pair = counting()
+    node = pair.nodes["a"]
+    assert node.peer is not None
+    node.peer.end("counter", False, pair.now)
+    fault(pair, "up", node)
+    pair.settle(100.0)
+    module = pair.realm.module("counter")
+    assert module is not None
+    assert (module.state, module.exit_code) == ("exited", 0)
+    pair.check_settled()
+
+
+def test_what_ends_out_of_reach_is_not_started_again(pair: Pair) -> None:
+    node = pair.nodes["a"]
+    assert node.peer is not None
+    pair.cut(node)
+    node.peer.end("counter", True, pair.now)
+    pair.settle(100.0)
+    module = pair.realm.module("counter")
+    assert module is not None
+    assert module.state == "failed"

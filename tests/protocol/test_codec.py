@@ -65,6 +65,7 @@ REQUESTS = [
         features=frozenset({"events"}),
         labels={"k": "v"},
         modules=(m.HeldModule(uuid="m", generation=2, migration="x", state="frozen"),),
+        ended=(m.Report(kind="exited", runtime="r", uuid="n", generation=1, exit_code=0),),
         **ASKED,
     ),
     m.RemoveRuntime(uuid="r", instance="i", reason="shutdown", **ASKED),

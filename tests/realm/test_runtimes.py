@@ -7,7 +7,7 @@ import pytest
 from support.builders import World
 
 from arts.model import Load
-from arts.protocol.messages import HeldModule
+from arts.protocol.messages import HeldModule, Report
 from arts.realm.effects import LinkLost, LinkRestored
 
 
@@ -93,6 +93,24 @@ class TestRegistration:
         frozen = HeldModule(uuid="m", generation=1, migration="old", state="frozen")
         abort = pair.register("a", modules=(frozen,)).command("a")
         assert (abort.action, abort.migration) == ("abort", "old")
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_it_tells_again_how_modules_ended(self, world: World, lost: bool) -> None:
+        world.register("a", max_nmodules=2)
+        world.running("m", on="a", on_runtime_lost="wait")
+        world.running("n", on="a", on_runtime_lost="wait")
+        if lost:
+            world.lose("a")
+        facts = {"runtime": "a", "instance": "a-1", "uuid": "m"}
+        ends = (
+            Report(kind="exited", generation=1, exit_code=3, **facts),
+            Report(kind="exited", generation=0, exit_code=4, **facts),
+            Report(kind="failed", generation=1, **facts | {"uuid": "x"}),
+        )
+        done = world.register("a", ("n", 1), ended=ends, max_nmodules=2)
+        assert done.commands == []
+        assert (world.state("m"), world.module("m").exit_code) == ("exited", 3)
+        assert world.where("n") == ("a", 1)
 
     def test_an_old_runtime_gets_its_modules_again_after_a_silence(self, world: World) -> None:
         world.register_old("a", ka_interval_sec=1.0)

@@ -52,6 +52,7 @@ class FakeHost:
         self.outgoing: list[Outgoing] = []
         self.copies: dict[str, Copy] = {}
         self.ended: dict[str, tuple[int, str]] = {}
+        self.untold: list[Report] = []
         self.over: set[str] = set()
         self.online = False
         self.registrations = 0
@@ -85,6 +86,7 @@ class FakeHost:
         self._drop(copy)
         self.ended[uuid] = (copy.generation, copy.command.object_id)
         self._tell(copy, "failed" if failed else "exited")
+        self.untold.append(self.outgoing[-1])  # to be told again when it registers
 
     def acting(self) -> dict[str, int]:
         return {u: c.generation for u, c in self.copies.items() if c.condition == "running"}
@@ -279,5 +281,6 @@ class FakeHost:
                 name=self.uuid,
                 instance=self.instance,
                 modules=held,
+                ended=tuple(self.untold),
             )
         )

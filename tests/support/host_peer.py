@@ -112,8 +112,8 @@ class HostPeer:
             match effect:
                 case do.Publish(report):
                     self.outgoing.append(report)
-                case do.Announce(serial, modules):
-                    self._announce(serial, modules)
+                case do.Announce():
+                    self._announce(effect)
                 case do.Discard(copy):
                     self._discard(copy)
                 case do.Run(copy):
@@ -198,13 +198,14 @@ class HostPeer:
     def _is_freeze(self, job: Any, copy: int) -> bool:
         return isinstance(job, do.Freeze) and job.copy == copy
 
-    def _announce(self, serial: int, modules: Any) -> None:
+    def _announce(self, effect: do.Announce) -> None:
         self.outgoing.append(
             RegisterRuntime(
-                object_id=f"{self.instance}/{serial}",
+                object_id=f"{self.instance}/{effect.serial}",
                 uuid=self.uuid,
                 name=self.uuid,
                 instance=self.instance,
-                modules=modules,
+                modules=effect.modules,
+                ended=effect.ended,
             )
         )
