@@ -7,7 +7,7 @@ know what should happen then.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 from typing import Any
@@ -102,13 +102,23 @@ def child_called(realm: LocalRealm, name: str) -> Child:
     return next(child for child in realm.runtimes if child.name == name)
 
 
-async def until_online(client: Client, realm: LocalRealm, *names: str) -> None:
-    """Wait until these runtimes (default: all) are online, as the supervisor sees it."""
-    wanted = set(names) or {child.name for child in realm.runtimes}
+async def instances(client: Client) -> dict[str, str]:
+    """Which process each runtime is, by the runtime's name."""
+    return {r["name"]: r["instance"] for r in (await _realm(client))["runtimes"]}
+
+
+async def until_online(
+    client: Client, realm: LocalRealm, *, unlike: Mapping[str, str] | None = None
+) -> None:
+    """Wait until all runtimes are online, as the supervisor sees it.
+
+    ``unlike``: the ``instances`` of before, where it cannot know yet that they were killed.
+    """
+    wanted, gone = {child.name for child in realm.runtimes}, set((unlike or {}).values())
     async with asyncio.timeout(PATIENCE):
         while True:
-            runtimes = (await _realm(client))["runtimes"]
-            if wanted <= {r["name"] for r in runtimes if r["state"] == "online"}:
+            runtimes = [r for r in (await _realm(client))["runtimes"] if r["state"] == "online"]
+            if wanted <= {r["name"] for r in runtimes if r["instance"] not in gone}:
                 return
             await asyncio.sleep(0.1)
 

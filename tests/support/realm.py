@@ -26,13 +26,14 @@ PATIENCE = 40.0
 
 _CONFIG = f"""
 [liveness]
+lease_factor = 2
 lost_after = 1.5
 link_grace = 1.5
 start_timeout = 20
 stop_timeout = 4
-prepare_timeout = 20
-freeze_timeout = 20
-restore_timeout = 20
+prepare_timeout = 8
+freeze_timeout = 8
+restore_timeout = 8
 switch_timeout = 1
 
 [programs]
