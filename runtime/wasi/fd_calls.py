@@ -5,7 +5,7 @@ succeeded, or raises ``WasiError`` or ``WouldBlock``.
 """
 
 from runtime.engines.base import Wait
-from runtime.wasi.files import FILETYPES
+from runtime.wasi.files import FILETYPES, MAX_BYTES
 from runtime.wasi.host import Wasi, WouldBlock
 from runtime.wasi.preview1 import (
     DIRENT,
@@ -32,6 +32,8 @@ from runtime.wasi.state import STDIN, Descriptor, Inode, Kind
 
 MAX_MESSAGE = 1 << 20
 """Bytes of one channel message."""
+MAX_OUTPUT = 64 * 1024
+"""Bytes of output that one call takes: callers make another for the rest."""
 _FLAGS = 0x1F
 _MAX_OFFSET = 1 << 40
 
@@ -77,7 +79,7 @@ def _read_at(inode: Inode, offset: int, buffers: list[memoryview]) -> int:
 def fd_write(wasi: Wasi, fd: int, vectors: int, count: int, result: int) -> None:
     """Write at the position, a message, or output."""
     descriptor = wasi.descriptor(fd, RIGHT_FD_WRITE)
-    data = wasi.memory.gather(vectors, count)
+    data = wasi.memory.gather(vectors, count, _write_limit(descriptor))
     wasi.memory.view(result, 4)
     wait = output_wait(wasi, descriptor)
     if wait is not None:
@@ -100,10 +102,17 @@ def fd_write(wasi: Wasi, fd: int, vectors: int, count: int, result: int) -> None
 def fd_pwrite(wasi: Wasi, fd: int, vectors: int, count: int, offset: int, result: int) -> None:
     """Write a file at a position."""
     _, inode = wasi.file(fd, RIGHT_FD_WRITE)
-    data = wasi.memory.gather(vectors, count)
+    data = wasi.memory.gather(vectors, count, MAX_BYTES + 1)
     wasi.memory.view(result, 4)
     wasi.tree.write(inode, _offset(offset), data, wasi.clocks.realtime())
     wasi.memory.write_u32(result, len(data))
+
+
+def _write_limit(descriptor: Descriptor) -> int:
+    """Bytes to look at: one more than fits where writing is all or nothing."""
+    if descriptor.kind is Kind.STREAM:
+        return MAX_OUTPUT
+    return (MAX_MESSAGE if descriptor.kind is Kind.CHANNEL else MAX_BYTES) + 1
 
 
 def _blocked(descriptor: Descriptor, wait: Wait) -> WasiError | WouldBlock:

@@ -10,9 +10,9 @@ from runtime.wasi.preview1 import Errno, Filetype, WasiError
 from runtime.wasi.state import ROOT, Inode, Kind, State
 
 MAX_BYTES: Final = 16 << 20
-"""All files together, with something for each inode."""
+"""All files together, with something for each name."""
 MAX_NAME: Final = 255
-_INODE_COST: Final = 1024
+_NAME_COST: Final = 1024
 
 FILETYPES: Final = {
     Kind.FILE: Filetype.REGULAR_FILE,
@@ -28,7 +28,9 @@ class Tree:
 
     def __init__(self, state: State, max_bytes: int = MAX_BYTES) -> None:
         self._state, self._max_bytes = state, max_bytes
-        self._used = sum(_INODE_COST + len(inode.data) for inode in state.inodes.values())
+        self._used = sum(
+            len(inode.data) + _NAME_COST * max(inode.links, 1) for inode in state.inodes.values()
+        )
 
     # ------------------------------------------------------------------------ finding
 
@@ -81,7 +83,7 @@ class Tree:
         parent, name, found = self.entry(base, path)
         if found is not None:
             raise WasiError(Errno.EXIST)
-        self._charge(_INODE_COST)
+        self._charge(_NAME_COST)
         number, self._state.next_inode = self._state.next_inode, self._state.next_inode + 1
         self._state.inodes[number] = Inode(
             kind, parent=parent, path=channel, atime=now, mtime=now, ctime=now
@@ -105,6 +107,7 @@ class Tree:
         directory, name, found = self.entry(base, path)
         if found is not None:
             raise WasiError(Errno.EXIST)
+        self._charge(_NAME_COST)
         self._add_entry(directory, name, number, now)
         self.inode(number).links += 1
 
@@ -183,6 +186,8 @@ class Tree:
         number = self.inode(directory).entries.pop(name)
         inode = self.inode(number)
         inode.links -= 1
+        if inode.links > 0:
+            self._used -= _NAME_COST
         inode.parent = ROOT
         inode.ctime = self.inode(directory).mtime = now
         self.forget_unused((number,))
@@ -195,7 +200,7 @@ class Tree:
         for number in numbers:
             inode = self._state.inodes.get(number)
             if inode is not None and inode.links <= 0 and number not in opened:
-                self._used -= _INODE_COST + len(inode.data)
+                self._used -= _NAME_COST + len(inode.data)
                 del self._state.inodes[number]
 
     def write(self, inode: Inode, offset: int, data: bytes, now: int) -> None:

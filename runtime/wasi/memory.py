@@ -57,9 +57,17 @@ class GuestMemory:
         table = self.view(address, IOVEC.size * count)
         return [self.view(start, size) for start, size in IOVEC.iter_unpack(table)]
 
-    def gather(self, address: int, count: int) -> bytes:
-        """What ``count`` iovecs at an address hold, joined."""
-        return b"".join(self.vectors(address, count))
+    def gather(self, address: int, count: int, limit: int) -> bytes:
+        """What ``count`` iovecs at an address hold, joined; at most ``limit`` bytes of it.
+
+        The same bytes may be named a thousand times: without a limit, small memories would fill
+        large ones.
+        """
+        parts = []
+        for part in self.vectors(address, count):
+            parts.append(part[:limit])
+            limit -= len(parts[-1])
+        return b"".join(parts)
 
     def text(self, address: int, size: int) -> str:
         """A path or name. Raises ``WasiError`` when it is not one."""

@@ -137,6 +137,31 @@ def test_inodes_cost_space_too(guest: Guest) -> None:
     assert 10_000 < made < 20_000
 
 
+def test_names_cost_space_too(guest: Guest) -> None:
+    make_file(guest, "file")
+    used, made = guest.wasi.tree._used, 0
+    while True:
+        name = guest.put(OTHER_NAME, b"n%d" % made)
+        errno = guest.errno("path_link", ROOT_FD, 0, *guest.name("file"), ROOT_FD, *name)
+        if errno != Errno.SUCCESS:
+            break
+        made += 1
+    assert errno == Errno.NOSPC
+    assert 10_000 < made < 20_000
+    for number in range(made):
+        guest.call("path_unlink_file", ROOT_FD, *guest.name(f"n{number}"))
+    assert guest.wasi.tree._used == used
+
+
+def test_writing_is_bounded_however_often_the_same_bytes_are_named(guest: Guest) -> None:
+    fd = guest.open("file", NEW)
+    guest.put(SCRATCH, struct.pack("<II", BUFFER, 512 << 10) * 40)
+    assert guest.errno("fd_write", fd, SCRATCH, 40, RESULT) == Errno.NOSPC
+    assert guest.errno("fd_pwrite", fd, SCRATCH, 40, 0, RESULT) == Errno.NOSPC
+    guest.call("fd_write", fd, SCRATCH, 2, RESULT)
+    assert guest.u32() == 1 << 20
+
+
 # ---------------------------------------------------------------------------- names
 
 

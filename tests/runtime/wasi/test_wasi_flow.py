@@ -10,6 +10,7 @@ from wasi_guest import BUFFER, CHANNELS, RESULT, SCRATCH, Guest
 from arts.errors import EngineError, SnapshotError
 from arts.model import ChannelSpec
 from runtime.engines.base import Wait
+from runtime.wasi.fd_calls import MAX_OUTPUT
 from runtime.wasi.host import Exit, WouldBlock
 from runtime.wasi.preview1 import (
     ABSTIME,
@@ -110,10 +111,18 @@ def test_output_is_reported_by_line(guest: Guest) -> None:
 
 
 def test_long_lines_are_split(guest: Guest) -> None:
-    guest.write(1, b"x" * (2 * MAX_LINE + 5))
+    for part in (b"x" * MAX_LINE, b"x" * MAX_LINE, b"xxxxx"):
+        guest.write(1, part)
     assert [len(line) for line in guest.lines()] == [MAX_LINE, MAX_LINE]
-    guest.write(1, b"\n" + b"y" * (MAX_LINE + 1) + b"\n")
-    assert [len(line) for line in guest.lines()[2:]] == [5, MAX_LINE, 1]
+    guest.write(1, b"\n" + b"y" * 60_000)
+    guest.write(1, b"y" * 6_000 + b"\n")
+    assert [len(line) for line in guest.lines()[2:]] == [5, MAX_LINE, 66_000 - MAX_LINE]
+
+
+def test_a_call_takes_a_bounded_amount_of_output(guest: Guest) -> None:
+    guest.put(SCRATCH, struct.pack("<II", *guest.put(BUFFER, b"\n" * 100_000)))
+    guest.call("fd_write", 1, SCRATCH, 1, RESULT)
+    assert guest.u32() == len(guest.lines()) == MAX_OUTPUT
 
 
 def test_output_has_a_rate() -> None:
