@@ -13,7 +13,7 @@ import struct
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -106,6 +106,10 @@ class Snapshot:
     """How long it has been allowed to run, on all its runtimes: counts towards its life time."""
 
 
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: str
     abi: int
@@ -114,10 +118,10 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     globals: tuple[GlobalValue, ...]
     frames: bytes
     wasi: bytes
-    cpu_seconds: float
-    messages_in: int
-    messages_out: int
-    lived_seconds: float
+    cpu_seconds: _Seconds
+    messages_in: _Count
+    messages_out: _Count
+    lived_seconds: _Seconds
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

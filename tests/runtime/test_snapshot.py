@@ -61,6 +61,7 @@ snapshots = st.builds(
     engine=st.text(max_size=10),
     messages_in=st.integers(0, 2**60),
     cpu_seconds=st.floats(0, 1e9),
+    lived_seconds=st.floats(0, 1e9),
 )
 
 
@@ -204,6 +205,10 @@ MEMORIES, GLOBALS = 3, 4
         (set_field(MEMORIES, [[4096, b""]]), "does not fit"),
         (set_field(MEMORIES, [[4096, b"\2"]]), "does not fit"),
         (set_field(MEMORIES, []), "not those of its memories"),
+        (set_field(7, float("nan")), "malformed"),
+        (set_field(7, float("inf")), "malformed"),
+        (set_field(8, -1), "malformed"),
+        (set_field(10, -1.0), "malformed"),
     ],
 )
 def test_every_contradiction_has_its_reason(data: bytes, reason: str) -> None:
