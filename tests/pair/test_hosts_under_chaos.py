@@ -1,6 +1,6 @@
 """The real realm and real hosts against a hostile network."""
 
-from support.chaos import Chaos
+from support.chaos import Chaos, thoroughly
 from support.host_peer import HostPeer
 
 
@@ -9,5 +9,14 @@ class PairChaos(Chaos):
 
     make_peer = HostPeer
 
+    def teardown(self) -> None:
+        super().teardown()
+        for uuid in self.running():
+            module = self.network.realm.module(uuid)
+            assert module is not None
+            assert module.parent is not None
+            owner, _ = self.network.world.sessions[uuid]
+            assert owner is self.node(module.parent).peer, "who runs it has its MQTT session"
 
-TestPair = PairChaos.TestCase
+
+TestPair = thoroughly(PairChaos)

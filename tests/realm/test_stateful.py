@@ -1,6 +1,6 @@
 """The realm against a hostile network, with runtimes written from the contract alone."""
 
-from support.chaos import Chaos
+from support.chaos import Chaos, thoroughly
 from support.fake_host import FakeHost
 
 
@@ -10,4 +10,4 @@ class RealmChaos(Chaos):
     make_peer = FakeHost
 
 
-TestRealm = RealmChaos.TestCase
+TestRealm = thoroughly(RealmChaos)

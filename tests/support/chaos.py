@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from arts.model import OnRuntimeLost, ReplyTo
+from arts.model import Migration, MigrationPhase, OnRuntimeLost, ReplyTo
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, RegisterRuntime
 from arts.realm.state import RealmSettings
 from support.network import Network, Node
@@ -135,6 +136,34 @@ class Chaos(RuleBasedStateMachine):
             if what == "blink":
                 self.network.connect(node)
 
+    def moving(self) -> list[Migration]:
+        everything = self.network.realm.documents()["modules"]
+        found = (self.network.realm.module(module["uuid"]) for module in everything)
+        return [module.migration for module in found if module and module.migration]
+
+    @precondition(lambda self: self.moving())
+    @rule(phase=st.sampled_from(MigrationPhase))
+    def move_on(self, phase: MigrationPhase) -> None:
+        """A move gets as far as that."""
+        move = self.moving()[0]
+        for _ in range(40):
+            if move not in self.moving() or move.phase is phase or not self.network.step():
+                return
+            move = next((m for m in self.moving() if m.id == move.id), move)
+
+    @precondition(lambda self: self.moving())
+    @rule(
+        end=st.sampled_from(("source", "target")),
+        what=st.sampled_from(("cut", "crash", "blink", "reboot")),
+        then=st.lists(choices, max_size=8),
+    )
+    def break_an_end_of_a_move(self, end: str, what: str, then: list[int]) -> None:
+        uuid = getattr(self.moving()[0], end)
+        self.break_runtime(uuid, "crash" if what == "reboot" else what)
+        if what == "reboot":
+            self.network.boot(self.node(uuid))
+        self.flow(then)
+
     @rule(uuid=runtimes)
     def mend_runtime(self, uuid: str) -> None:
         self.network.boot(self.node(uuid))
@@ -176,3 +205,10 @@ class Chaos(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.network.settle()
         self.network.check_settled()
+
+
+def thoroughly(chaos: type[Chaos]) -> type[Any]:
+    """The test case of it, with more examples than other properties get."""
+    case: type[Any] = chaos.TestCase
+    case.settings = settings(max_examples=3 * settings().max_examples)
+    return case

@@ -7,7 +7,6 @@ everything, perhaps twice; a connection that breaks loses what was on its way to
 sender's outbox repeats what was not confirmed. Nothing else is ever lost in silence.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -322,26 +321,28 @@ class Network:
     def drain(self, limit: int = 10_000) -> None:
         """Let everything that is under way happen, in order, at this moment."""
         for _ in range(limit):
-            if not any([*self._steps()]):
+            if not self.step():
                 return
         raise AssertionError("it never comes to rest")
 
-    def _steps(self) -> Iterator[bool]:
-        while self.wills:
+    def step(self) -> bool:
+        """Let the next thing happen; False when nothing is under way."""
+        if self.wills:
             self.will()
-            yield True
+            return True
         for node in self.nodes.values():
-            while node.online and node.peer is not None and node.peer.outgoing:
-                self.to_supervisor(node)
-                yield True
-            while node.incoming:
+            if node.incoming:
                 self.to_runtime(node)
-                yield True
-            if node.peer is not None:
-                yield node.peer.progress(self.now)
-        while self.fetches:
+                return True
+            if node.online and node.peer is not None and node.peer.outgoing:
+                self.to_supervisor(node)
+                return True
+        if any(n.peer.progress(self.now) for n in self.nodes.values() if n.peer is not None):
+            return True
+        if self.fetches:
             self.fetched(self.fetches[0])
-            yield True
+            return True
+        return False
 
     def settle(self, seconds: float = 300.0) -> None:
         """Faults stop and every deadline passes."""
