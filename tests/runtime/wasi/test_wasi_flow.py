@@ -125,26 +125,32 @@ def test_a_call_takes_a_bounded_amount_of_output(guest: Guest) -> None:
     assert guest.u32() == len(guest.lines()) == MAX_OUTPUT
 
 
+def stand_still(guest: Guest, at: int) -> None:
+    """Stop the module's monotonic clock."""
+    guest.wasi.clocks.monotonic = lambda: at  # type: ignore[method-assign]
+
+
 def test_output_has_a_rate() -> None:
     guest = Guest(rate=1000)
+    stand_still(guest, SECOND)
     assert guest.write(1, b"x" * 1500) == Errno.SUCCESS
     guest.put(SCRATCH, struct.pack("<II", *guest.put(BUFFER, b"more")))
-    before = time.monotonic()
     wait = blocked(guest, "fd_write", 1, SCRATCH, 1, RESULT)
-    assert wait.deadline is not None
-    assert before + 0.3 < wait.deadline < time.monotonic() + 0.6
+    assert wait.deadline == guest.wasi.clocks.host_time(SECOND + 550_000_000)
     assert guest.poll((EVENT_FD_WRITE, 0, 0, 0)) == [(0, 0, 2, 1)]
     with pytest.raises(WouldBlock):
         guest.poll((EVENT_FD_WRITE, 1, 0, 0))
     guest.move()
+    stand_still(guest, SECOND + 490_000_000)
     with pytest.raises(WouldBlock):
         guest.write(1, b"more")
-    guest.wasi.clocks._monotonic_offset += SECOND
+    stand_still(guest, SECOND + 550_000_000)
     assert guest.write(1, b"more") == Errno.SUCCESS
 
 
 def test_nonblocking_output_above_its_rate() -> None:
     guest = Guest(rate=10)
+    stand_still(guest, SECOND)
     guest.write(1, b"x" * 100)
     guest.call("fd_fdstat_set_flags", 1, FDFLAG_NONBLOCK)
     assert guest.write(1, b"x") == Errno.AGAIN
@@ -295,20 +301,20 @@ def test_cpu_time_is_that_of_its_turns(guest: Guest) -> None:
 
 def test_a_relative_timeout_counts_from_the_first_try(guest: Guest) -> None:
     subscription = (EVENT_CLOCK, 1, SECOND, 0)
-    with pytest.raises(WouldBlock) as first:
+    stand_still(guest, 5 * SECOND)
+    with pytest.raises(WouldBlock) as caught:
         guest.poll(subscription)
+    assert caught.value.wait.deadline == guest.wasi.clocks.host_time(6 * SECOND)
     guest.move()
-    with pytest.raises(WouldBlock) as second:
+    stand_still(guest, 6 * SECOND - 1)
+    with pytest.raises(WouldBlock) as caught:
         guest.poll(subscription)
-    assert first.value.wait.deadline is not None
-    assert second.value.wait.deadline is not None
-    assert second.value.wait.deadline - first.value.wait.deadline < 0.5
-    guest.wasi.clocks._monotonic_offset += SECOND
+    assert caught.value.wait.deadline == guest.wasi.clocks.host_time(6 * SECOND)
+    stand_still(guest, 6 * SECOND)
     assert guest.poll(subscription) == [(0, 0, EVENT_CLOCK, 0)]
-    with pytest.raises(WouldBlock) as third:
+    with pytest.raises(WouldBlock) as caught:
         guest.poll(subscription)
-    assert third.value.wait.deadline is not None
-    assert third.value.wait.deadline > time.monotonic() + 0.9
+    assert caught.value.wait.deadline == guest.wasi.clocks.host_time(7 * SECOND)
 
 
 @pytest.mark.parametrize("clock", [0, 1])
