@@ -1,7 +1,11 @@
 """Deadlines by name: set, move, cancel, and ask which is next. PURE; time is an argument."""
 
 import heapq
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+
+_STALE: Final = 1000
+"""So many stale entries are always tolerated."""
 
 
 class DeadlineKey(NamedTuple):
@@ -12,7 +16,7 @@ class DeadlineKey(NamedTuple):
 
 
 class Deadlines:
-    """A heap whose stale entries are dropped when they surface."""
+    """A heap whose stale entries are dropped when they surface, or when they are too many."""
 
     def __init__(self) -> None:
         self._when: dict[DeadlineKey, float] = {}
@@ -22,6 +26,9 @@ class Deadlines:
         """Let ``key`` run out at ``when`` and not at any time set before."""
         self._when[key] = when
         heapq.heappush(self._heap, (when, key))
+        if len(self._heap) > 2 * len(self._when) + _STALE:
+            self._heap = [(when, key) for key, when in self._when.items()]
+            heapq.heapify(self._heap)
 
     def cancel(self, key: DeadlineKey) -> None:
         """Let it not run out. Harmless if it was not set."""

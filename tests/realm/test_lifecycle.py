@@ -110,3 +110,17 @@ def test_deadlines_are_a_table_with_a_minimum(history: list[tuple[str, Any, floa
         assert deadlines.next() == min(model.values(), default=None)
         for key in (DeadlineKey("phase", uuid) for uuid in "abc"):
             assert deadlines.get(key) == model.get(key)
+
+
+def test_deadlines_that_were_cancelled_are_forgotten() -> None:
+    """However far away they were."""
+    deadlines = Deadlines()
+    deadlines.set(DeadlineKey("phase", "kept"), 5.0)
+    for number in range(10_000):
+        key = DeadlineKey("phase", str(number))
+        deadlines.set(key, 1e9)
+        deadlines.cancel(key)
+    assert len(deadlines._heap) < 2000
+    assert deadlines.next() == 5.0
+    assert deadlines.pop_due(1e10) == ("phase", "kept")
+    assert deadlines.pop_due(1e10) is None
