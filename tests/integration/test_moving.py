@@ -98,7 +98,7 @@ async def test_standard_input_follows_a_module_that_waits_for_it(client: Client)
     async with module(client, "stdinread") as reader:
         for number in range(3):
             client.write_stdin(reader.uuid, b"before %d" % number)
-            await reader.output.until(lambda lines, n=number: f"got: before {n}" in lines)
+            await reader.wrote(f"got: before {number}")
             await client.move(reader.uuid)
             client.write_stdin(reader.uuid, b"after %d" % number)
         client.write_stdin(reader.uuid, b"quit")
@@ -114,7 +114,7 @@ async def test_waiting_for_two_things_follows(client: Client) -> None:
         await client.move(poll.uuid)
         await poll.output.more(2)
         client.write_stdin(poll.uuid, b"hello")
-        await poll.output.until(lambda lines: "line: hello" in lines)
+        await poll.wrote("line: hello")
         await client.move(poll.uuid)
         await poll.output.more(2)
         client.write_stdin(poll.uuid, b"quit")
@@ -127,7 +127,7 @@ async def test_waiting_for_two_things_follows(client: Client) -> None:
 async def test_a_module_moves_in_its_sleep(client: Client) -> None:
     async with module(client, "counter", 1500, 3) as sleeper:
         for line in ("count 1", "count 2"):
-            await sleeper.output.until(lambda lines, line=line: line in lines)
+            await sleeper.wrote(line)
             await client.move(sleeper.uuid)
         assert (await sleeper.reaches("exited"))["exit_code"] == 0
         assert sleeper.lines == ["count 1", "count 2", "count 3"]

@@ -106,7 +106,7 @@ def create(**data: Any) -> dict[str, Any]:
         (create(uuid="x" * 65), "uuid: must be a uuid"),
         (create(filename=7), "filename"),
         (create(filetype="EXE"), "filetype: must be one of"),
-        (create(args={"a": 1}), "args: must be text or a list"),
+        (create(args=[{"a": 1}]), "args: must be text or a list"),
         (create(env=[["a"]]), "env: must be text or a list"),
         (create(channels="[{'path':"), "channels: looks like a list but is none"),
         (create(channels=[{"path": "/etc/passwd", "topic": "t"}]), "must start with /ch/"),
