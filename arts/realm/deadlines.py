@@ -3,7 +3,6 @@
 import heapq
 from typing import Final, NamedTuple
 
-
 _STALE: Final = 1000
 """So many stale entries are always tolerated."""
 
