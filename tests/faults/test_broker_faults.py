@@ -49,7 +49,7 @@ async def patient_witness(realm: LocalRealm, topic: str) -> AsyncIterator[Observ
                     await mqtt.subscribe(topic, qos=1)
                     ready.set()
                     async for message in mqtt.messages:
-                        heard.add(bytes(message.payload).decode())  # type: ignore[arg-type]
+                        heard.add(bytes(message.payload).decode())
             except aiomqtt.MqttError:
                 await asyncio.sleep(0.05)
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
-import sys
+import copy
 import uuid
+from pathlib import Path
 
 import pytest
 
+from arts.cli.children import Child
 from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import BusError
@@ -15,6 +17,7 @@ from tests.support.faults import (
     assert_only_restarts,
     child_called,
     instances,
+    is_alive,
     kill,
     killed,
     stopped,
@@ -85,27 +88,31 @@ async def test_what_happens_while_nobody_supervises(realm: LocalRealm, client: C
 async def test_requests_while_nobody_supervises(realm: LocalRealm, client: Client) -> None:
     """Who asks hears that there is nobody to answer."""
     async with killed(realm.supervisor):
-        with pytest.raises(BusError, match="no supervisor in realm"):
-            while True:  # until its last will has told us
-                await client.supervisor(timeout=0.1)
-                await asyncio.sleep(0.1)
+        await _until_unsupervised(client)
         with pytest.raises(BusError, match="no supervisor in realm"):
             await client.create("hello")
 
 
-async def test_a_second_supervisor_is_refused(realm: LocalRealm, client: Client) -> None:
-    """One process a data directory: the second says so and leaves the first alone."""
-    arguments = realm.supervisor._arguments
-    second = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "arts", *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await second.communicate()
-    assert second.returncode not in (0, None)
-    assert b"another" in said
+async def _until_unsupervised(client: Client) -> None:
+    """Wait until the supervisor's last will has spoken."""
+    async with asyncio.timeout(PATIENCE):
+        with contextlib.suppress(BusError):
+            while await client.supervisor(timeout=0.1):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("which", ["supervisor", "runtime-1"])
+async def test_two_processes_cannot_share_a_directory(
+    realm: LocalRealm, client: Client, which: str
+) -> None:
+    """The second says so and leaves the first alone."""
+    first = next(c for c in (realm.supervisor, *realm.runtimes) if c.name == which)
+    second = copy.copy(first)
+    await second.start()
+    assert await second.wait() != 0
+    assert "another" in second.log_tail()
     async with module(client, "hello", until=("exited",)):
-        pass
+        assert is_alive(first)
 
 
 async def test_the_supervisor_stands_still(realm: LocalRealm, client: Client) -> None:
@@ -115,6 +122,23 @@ async def test_the_supervisor_stands_still(realm: LocalRealm, client: Client) ->
             await counter.output.more(LEASE_MS * 3 // 2 // INTERVAL_MS)
         await assert_alive_once(client, realm, counter)
         assert counter.document["generation"] == 1
+        assert is_consecutive(counted(counter.lines))
+
+
+async def test_a_storm_of_nonsense(realm: LocalRealm, client: Client) -> None:
+    """Ten thousand messages that make no sense, in between requests that do."""
+    topics = client.topics
+    nonsense = (b"", b"{", b"\xff" * 100, b'{"type": "arts_req", "action": "?"}')
+    async with module(client, "counter", INTERVAL_MS) as counter:
+        for _ in range(25):
+            for payload in nonsense:
+                for topic in (topics.control, topics.registry, topics.events_of("x")):
+                    for _ in range(33):
+                        client.publish(topic, payload)
+            document = await client.query("module", counter.uuid, timeout=PATIENCE)
+            assert document["state"] == "running"
+        await client.move(counter.uuid)
+        await assert_alive_once(client, realm, counter)
         assert is_consecutive(counted(counter.lines))
 
 
@@ -211,6 +235,27 @@ async def _silent(client: Client, counter: Watched, runtime: str) -> None:
 
     await counter.output.more(5)
     await counter.output.until(only_one)
+
+
+async def test_a_module_that_fits_nowhere_starts_when_a_runtime_joins(
+    realm: LocalRealm, client: Client, tmp_path: Path
+) -> None:
+    """Until then it waits, and says what speaks against each runtime."""
+    wanted = {"camera": "yes"}
+    where = ("--broker", realm.broker_url, "--realm", realm.name, "--data-dir", str(tmp_path))
+    arguments = ("runtime", "--name", "newcomer", "--label", "camera=yes", *where)
+    newcomer = Child("newcomer", arguments, {}, tmp_path / "log")
+    async with module(client, "counter", INTERVAL_MS, labels=wanted, until=("pending",)) as counter:
+        assert set(counter.document["reasons"]) == {"runtime-1", "runtime-2"}
+        assert all("camera" in reason for reason in counter.document["reasons"].values())
+        await newcomer.start()
+        try:
+            await counter.reaches("running")
+            assert counter.document["parent"]["name"] == "newcomer"
+            await counter.output.more(3)
+        finally:
+            await newcomer.stop()
+        await counter.reaches("pending")  # it took leave: nobody waits for it
 
 
 async def test_the_runtime_of_a_neighbour_is_killed_during_a_create(

@@ -127,6 +127,10 @@ class Watched:
         """As it is now."""
         return self.history.seen[-1] if self.history.seen else {}
 
+    async def wrote(self, line: str) -> None:
+        """Wait until it has written this line to its stdout."""
+        await self.output.until(lambda lines: line in lines)
+
     async def reaches(self, *states: str) -> Document:
         """Wait until it is in one of ``states``."""
         await self.until(lambda document: document.get("state") in states)

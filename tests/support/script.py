@@ -87,7 +87,7 @@ async def script(broker_url: str, realm: str) -> AsyncIterator[Script]:
 
         async def collect() -> None:
             async for message in mqtt.messages:
-                script.heard.add(Message(str(message.topic), bytes(message.payload)))  # type: ignore[arg-type]
+                script.heard.add(Message(str(message.topic), bytes(message.payload)))
 
         collecting = asyncio.create_task(collect(), name="script")
         for topic in ("control", "reg", "reg/+", "reply/+"):
