@@ -22,6 +22,14 @@ class TestSimulated(EngineContract):
     def programs(cls) -> Mapping[str, bytes]:
         return {role: simulated(role) for role in BEHAVIOURS}
 
+    # These need a program with memory, files or random numbers, which simulated ones have not.
+    test_memory_limit_is_felt_inside = None
+    test_moves_in_mid_computation = None
+    test_moves_with_what_it_holds = None
+    test_nonblocking_input_does_not_park = None
+    test_poll_waits_for_input_or_time = None
+    test_randomness_goes_on = None
+
 
 SPEC = InstanceSpec("uuid", "counter", ("0", "3"))
 
