@@ -156,6 +156,11 @@ class Held:
         owed = None if self.owed is command else self.owed
         return replace(self, answers=MappingProxyType(answers), owed=owed)
 
+    def saying(self, action: str, report: Report) -> "Held":
+        """The record with another report to repeat when its move's ``action`` is asked again."""
+        answers = dict(self.answers) | {(action, self.migration or ""): report}
+        return replace(self, answers=MappingProxyType(answers))
+
     def without_migration(self) -> "Held":
         """The record after a move that did not happen."""
         kept = {key: report for key, report in self.answers.items() if key[1] != self.migration}

@@ -255,8 +255,8 @@ class Host(Steps):
     def _restored(self, held: Held, event: ev.ModuleRestored) -> None:
         if held.condition is Condition.RESTORING:
             held = held.to(Condition.RESTORED, deadline=self._hearing_deadline())
-            self._put(held)
-            self._tell(held, "restored", digest=event.digest, size=event.size)
+            report = self._tell(held, "restored", digest=event.digest, size=event.size)
+            self._put(held.saying("prepare", report))  # asked again, it is that far by now
 
     def _not_restored(self, held: Held, event: ev.RestoreFailed) -> None:
         if held.condition in (Condition.READY, Condition.RESTORING):

@@ -237,7 +237,8 @@ class MigrationCommand(Command):
 class PrepareModule(MigrationCommand):
     """To the target: load the program, make room, listen for the snapshot.
 
-    Reports: ``ready``, ``refused``.
+    Reports: ``ready``, ``refused``; unasked ``restored`` (with the digest) when the module is
+    rebuilt, and that again when asked again.
     """
 
     action: ClassVar = "prepare"

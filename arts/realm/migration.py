@@ -119,14 +119,25 @@ def _prepare(
         reply=request.reply,
     )
     module = state.advance_module(module, "moving", migration=migration, detail=None)
+    _send_prepare(state, module, migration)
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.prepare_timeout)
+
+
+def _send_prepare(state: RealmState, module: Module, move: Migration) -> None:
     prepare = PrepareModule(
         object_id=command_id(module, "prepare"),
-        module=start_command(module, target, module.generation + 1),
-        source=source,
+        module=start_command(module, move.target, module.generation + 1),
+        source=move.source,
         **step(module, ahead=1),
     )
-    state.command(target, prepare)
-    state.deadlines.set(phase(module.uuid), state.now + state.settings.prepare_timeout)
+    state.command(move.target, prepare)
+
+
+def _send_freeze(state: RealmState, module: Module, move: Migration) -> None:
+    freeze = FreezeModule(
+        object_id=command_id(module, "freeze"), target=move.target, **step(module, ahead=1)
+    )
+    state.command(move.source, freeze)
 
 
 def on_report(state: RealmState, module: Module, report: Report) -> None:
@@ -151,7 +162,7 @@ def _on_source_says(state: RealmState, module: Module, move: Migration, report: 
 def _on_target_says(state: RealmState, module: Module, move: Migration, report: Report) -> None:
     match report.kind:
         case "ready" if move.phase is MigrationPhase.PREPARING:
-            _freeze(state, module)
+            _freeze(state, module, move)
         case "restored":
             _on_restored(state, module, move, report)
         case "refused" | "failed" | "aborted":
@@ -166,15 +177,8 @@ def _on_owner_says(state: RealmState, module: Module, move: Migration, report: R
             fall_back(state, module, report.detail or f"{report.kind} by the target")
 
 
-def _freeze(state: RealmState, module: Module) -> None:
-    module = state.advance_migration(module, "ready")
-    assert module.migration is not None
-    freeze = FreezeModule(
-        object_id=command_id(module, "freeze"),
-        target=module.migration.target,
-        **step(module, ahead=1),
-    )
-    state.command(module.migration.source, freeze)
+def _freeze(state: RealmState, module: Module, move: Migration) -> None:
+    _send_freeze(state, state.advance_migration(module, "ready"), move)
     state.deadlines.set(phase(module.uuid), state.now + state.settings.freeze_timeout)
 
 
@@ -261,6 +265,19 @@ def _name(state: RealmState, runtime: str) -> str:
 
 
 # ---------------------------------------------------------------------------- trouble
+
+
+def on_end_back(state: RealmState, module: Module, runtime: str) -> None:
+    """One of the two runtimes has registered again: its last command may have been lost, or its
+    last report been missed. Asked again, it says again how far it is."""
+    move = module.migration
+    assert move is not None
+    if move.phase is MigrationPhase.SWITCHING:
+        push(state, module)
+    elif runtime == move.target:
+        _send_prepare(state, module, move)
+    elif move.phase is not MigrationPhase.PREPARING:
+        _send_freeze(state, module, move)
 
 
 def on_end_lost(state: RealmState, module: Module, runtime: str, why: str) -> None:

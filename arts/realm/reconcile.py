@@ -47,7 +47,8 @@ def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
         return
     module = state.modules[copy.uuid]
     if module.migration is not None:
-        return  # the deadlines of the move see to it
+        migration.on_end_back(state, module, runtime.uuid)
+        return
     if copy.migration is not None:
         _thaw(state, runtime, copy)
     if module.state is ModuleState.STARTING:
@@ -83,9 +84,10 @@ def _on_missing(state: RealmState, runtime: Runtime, module: Module, *, restarte
     """The runtime should have the module, as owner or as an end of its move, and does not."""
     why = f"runtime {runtime.name} {'restarted' if restarted else 'no longer has it'}"
     if module.migration is not None:
-        # A target tells of its copy only once it is complete, and a command may be on its way.
         if restarted or runtime.uuid == module.parent:
             migration.on_end_lost(state, module, runtime.uuid, why)
+        else:  # a target tells of its copy only once it is complete
+            migration.on_end_back(state, module, runtime.uuid)
     elif module.state is ModuleState.STARTING:
         # Perhaps the command was lost with the old connection; to repeat it harms nothing.
         _repeat_start(state, runtime, module)

@@ -144,7 +144,23 @@ def test_no_fault_costs_the_module_anything(fault: Callable[[Pair, str, Node], N
         moved.add(pair.where("counter"))
         at += 1
     assert at >= 9, "a move is at least so many messages"
-    assert moved == ({"b"} if fault is repeated else {"a", "b"}), "late faults, early faults"
+    assert moved == ({"a", "b"} if "killed" in fault.__name__ else {"b"})
+
+
+@pytest.mark.parametrize("fault", [cut_and_tell, deaf, repeated], ids=lambda fault: fault.__name__)
+def test_a_move_survives_a_blink_without_waiting(fault: Callable[[Pair, str, Node], None]) -> None:
+    """No deadline has to run out: who registers again says again how far it is."""
+    at = 0
+    while play(pair := counting(), fault, at):
+        pair.restore_link()
+        pair.settle(1.0)
+        pair.count()
+        assert pair.where("counter") == "b", f"message {at}"
+        assert pair.answer("move counter to b")
+        said = pair.world.said["counter"]
+        assert said == list(range(1, len(said) + 1))
+        pair.check_settled()
+        at += 1
 
 
 def outcomes(fault: Callable[[Pair, str, Node], None], survivor: str) -> list[str]:

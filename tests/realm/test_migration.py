@@ -218,8 +218,9 @@ class TestCalledOff:
     @pytest.mark.parametrize("phase", UNCOMMITTED)
     def test_not_by_a_mere_reconnect_of_an_end(self, pair: World, phase: str) -> None:
         pair.moving("m", "b", phase)
-        pair.register("b")
-        pair.register("a", ("m", 1))
+        assert pair.register("b").commands == [("b", "prepare")], "say again how far you are"
+        again = [] if phase == "preparing" else [("a", "freeze")]
+        assert pair.register("a", ("m", 1)).commands == again
         assert pair.phase("m") == phase
 
     @pytest.mark.parametrize("phase", UNCOMMITTED)
@@ -296,8 +297,9 @@ class TestCommitted:
         assert move is not None
         frozen = HeldModule(uuid="m", generation=1, migration=move.id, state="frozen")
         restored = HeldModule(uuid="m", generation=2, migration=move.id, state="restored")
-        assert pair.register("a", modules=(frozen,)).commands == []
-        assert pair.register("b", modules=(restored,)).commands == []
+        again = [("b", "resume"), ("a", "release")]
+        assert pair.register("a", modules=(frozen,)).commands == again
+        assert pair.register("b", modules=(restored,)).commands == again
         assert pair.keepalive("a", children=[{"uuid": "m", "generation": 1}]).commands == []
 
     def test_delete(self, pair: World) -> None:

@@ -180,6 +180,8 @@ class FakeHost:
             )
         elif copy.condition == "ready":
             self._report(command, "ready")
+        elif copy.condition == "restored":
+            self._tell(copy, "restored", digest=copy.digest)
 
     def _FreezeModule(self, command: FreezeModule, now: float) -> None:
         copy = self.copies.get(command.uuid)

@@ -356,7 +356,7 @@ class Network:
             for node in self.nodes.values():
                 self.keepalive(node)
             self.drain()
-            self.advance(KEEPALIVE)
+            self.advance(min(KEEPALIVE, seconds))
         self.drain()
 
     # ------------------------------------------------------------------ what must be true
