@@ -207,9 +207,15 @@ class Supervisor:
         if records:
             self._store.commit([_row(record) for record in records.values()])
         journal = []
+        commands = sum(isinstance(effect, Command) for effect in effects)
         for effect in effects:
             match effect:
-                case Command() | Reply():
+                case Command():
+                    self._say(effect)
+                    commands -= 1
+                    if not commands:
+                        self._bus.push()  # runtimes wait for these; the rest can take its time
+                case Reply():
                     self._say(effect)
                 case FetchProgram():
                     self._fetch(effect)

@@ -20,9 +20,6 @@ from arts.protocol.topics import Topics
 
 Progress = Callable[[str], None]
 
-_SETTLED = 0.015
-"""Seconds after which nothing of a request is under way any more."""
-
 
 class Fleet:
     """All clients and runtimes of the benchmark, on one connection."""
@@ -113,7 +110,7 @@ async def measure(
     burst: int = 2000,
     sustained_seconds: float = 8.0,
     window: int = 256,
-    latency_samples: int = 500,
+    latency_samples: int = 1000,
     synchronous: str = "normal",
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
@@ -163,11 +160,13 @@ async def measure(
 
 
 async def _forward_latency(fleet: Fleet, number: int) -> float:
-    module, begin = f"latency-{number}", time.perf_counter()
+    module, answered, begin = f"latency-{number}", fleet.answered, time.perf_counter()
     fleet.create(module)
     await fleet.until(lambda: module in fleet.forwarded)
-    # One in flight: the answer, the report and the read model of this one come first.
-    await asyncio.sleep(_SETTLED)
+    # One in flight: this one is answered, and its report handled, before the next is sent.
+    await fleet.until(lambda: fleet.answered > answered)
+    for _ in range(3):
+        await fleet.echo()
     return fleet.forwarded[module] - begin
 
 

@@ -323,6 +323,10 @@ class Connection:
         """Send the PUBACK of a received QoS 1 message (``manual_ack`` only)."""
         self._client.ack(mid, 1)
 
+    def push(self) -> None:
+        """Write what was published now. The loop does it anyway, once a turn."""
+        self._write()
+
     def idle(self) -> bool:
         """Whether everything published has left for the operating system."""
         return not self._client.want_write()

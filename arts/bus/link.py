@@ -72,6 +72,10 @@ class Link(Protocol):
         """Send the PUBACK of a received QoS 1 message (links with ``manual_ack`` only)."""
         ...
 
+    def push(self) -> None:
+        """Give what was published to the operating system now, as far as it takes it."""
+        ...
+
     def idle(self) -> bool:
         """Whether everything published has left this process."""
         ...

@@ -356,6 +356,9 @@ class MemoryLink:
         """Send a PUBACK."""
         self._broker.confirm(self, mid)
 
+    def push(self) -> None:
+        """Nothing waits here: a publication is with the broker at once."""
+
     def idle(self) -> bool:
         """Always: there is no operating system in between."""
         return True

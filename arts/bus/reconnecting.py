@@ -195,6 +195,11 @@ class ReconnectingBus:
         elif qos or retain:
             self._outbox.add(topic, payload, qos, retain)
 
+    def push(self) -> None:
+        """Send what was published now, not when the loop comes round."""
+        if self._link is not None:
+            self._link.push()
+
     def _send_once(self, link: Link, topic: str, payload: bytes, retain: bool) -> None:
         if link.idle():
             self._unsent_bytes = 0
