@@ -25,7 +25,11 @@ from tests.support.faults import (
 )
 from tests.support.realm import Observer, client_of, counted, is_consecutive, module
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(150),
+    pytest.mark.slow,
+]
 
 INTERVAL_MS = 20
 

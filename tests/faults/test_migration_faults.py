@@ -28,7 +28,11 @@ from tests.support.faults import (
 )
 from tests.support.realm import Observer, Watched, counted, is_consecutive, module
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(150),
+    pytest.mark.slow,
+]
 
 INTERVAL_MS = 20
 FIRST_GENERATION = 1

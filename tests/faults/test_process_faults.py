@@ -25,7 +25,11 @@ from tests.support.faults import (
 )
 from tests.support.realm import PATIENCE, Watched, counted, is_consecutive, module
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(150),
+    pytest.mark.slow,
+]
 
 INTERVAL_MS = 20
 LEASE_MS = 4_000
@@ -43,7 +47,7 @@ async def test_the_supervisor_is_killed_under_load(realm: LocalRealm, client: Cl
         with contextlib.suppress(BusError):
             while True:
                 key = str(uuid.uuid4())
-                await client.create("counter", uuid=key, args=("500",), timeout=5)
+                await client.create("counter", uuid=key, args=("500",), timeout=3)
                 acknowledged.append(key)
 
     async with module(client, "counter", INTERVAL_MS) as counter:

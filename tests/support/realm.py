@@ -38,7 +38,7 @@ switch_timeout = 1
 
 [programs]
 search_path = [{json.dumps(str(APPS))}]
-fetch_timeout = 5
+fetch_timeout = 2
 fetch_attempts = 2
 """
 
