@@ -120,7 +120,21 @@ def _prepare(
     )
     module = state.advance_module(module, "moving", migration=migration, detail=None)
     _send_prepare(state, module, migration)
-    state.deadlines.set(phase(module.uuid), state.now + state.settings.prepare_timeout)
+    _arm(state, module)
+
+
+def _arm(state: RealmState, module: Module) -> None:
+    """Give the present phase its time."""
+    settings, move = state.settings, module.migration
+    assert move is not None
+    patience = {
+        MigrationPhase.PREPARING: settings.prepare_timeout,
+        MigrationPhase.FREEZING: settings.freeze_timeout,
+        MigrationPhase.RESTORING: settings.restore_timeout
+        + move.size / settings.transfer_bytes_per_second,
+        MigrationPhase.SWITCHING: settings.switch_timeout,
+    }
+    state.deadlines.set(phase(module.uuid), state.now + patience[move.phase])
 
 
 def _send_prepare(state: RealmState, module: Module, move: Migration) -> None:
@@ -178,17 +192,16 @@ def _on_owner_says(state: RealmState, module: Module, move: Migration, report: R
 
 
 def _freeze(state: RealmState, module: Module, move: Migration) -> None:
-    _send_freeze(state, state.advance_migration(module, "ready"), move)
-    state.deadlines.set(phase(module.uuid), state.now + state.settings.freeze_timeout)
+    module = state.advance_migration(module, "ready")
+    _send_freeze(state, module, move)
+    _arm(state, module)
 
 
 def _on_frozen(state: RealmState, module: Module, report: Report) -> None:
-    size = report.size or 0
     module = state.advance_migration(
-        module, "frozen", digest=report.digest, size=size, frozen_at=report.at
+        module, "frozen", digest=report.digest, size=report.size or 0, frozen_at=report.at
     )
-    patience = state.settings.restore_timeout + size / state.settings.transfer_bytes_per_second
-    state.deadlines.set(phase(module.uuid), state.now + patience)
+    _arm(state, module)
     _commit_if_equal(state, module)
 
 
@@ -226,7 +239,7 @@ def push(state: RealmState, module: Module) -> None:
     else:
         release = ReleaseModule(object_id=command_id(module, "release"), **step(module))
         state.command(move.source, release)
-    state.deadlines.set(phase(module.uuid), state.now + state.settings.switch_timeout)
+    _arm(state, module)
 
 
 def _finish(state: RealmState, module: Module, move: Migration, report: Report) -> None:
@@ -329,9 +342,10 @@ def on_phase_over(state: RealmState, module: Module) -> None:
 
 
 def take_up(state: RealmState, module: Module) -> None:
-    """After the supervisor's own absence: before the commit give up, behind it go on."""
-    assert module.migration is not None
-    if module.migration.phase is MigrationPhase.SWITCHING:
-        push(state, module)
-    else:
-        call_off(state, module, "the supervisor restarted in the middle")
+    """After the supervisor's own absence: repeat what was last said, and go on."""
+    move = module.migration
+    assert move is not None
+    _arm(state, module)
+    on_end_back(state, module, move.target)
+    if move.phase is not MigrationPhase.SWITCHING:
+        on_end_back(state, module, move.source)

@@ -130,9 +130,8 @@ HARMLESS = [cut, cut_and_tell, deaf, repeated, killed, killed_before_commit, kil
 
 @pytest.mark.parametrize("fault", HARMLESS, ids=lambda fault: fault.__name__)
 def test_no_fault_costs_the_module_anything(fault: Callable[[Pair, str, Node], None]) -> None:
-    """Whichever message it strikes: it counts on without a gap, here or there, and the client
-    has one answer."""
-    moved = set()
+    """Whichever message it strikes: it counts on without a gap, it moves all the same, and the
+    client has one answer."""
     at = 0
     while play(pair := counting(), fault, at):
         pair.settle()
@@ -141,13 +140,14 @@ def test_no_fault_costs_the_module_anything(fault: Callable[[Pair, str, Node], N
         assert said == list(range(1, len(said) + 1)), f"message {at}: {said}"
         assert len(said) >= 7
         pair.check_settled()
-        moved.add(pair.where("counter"))
+        assert pair.where("counter") == "b", f"message {at}"
         at += 1
     assert at >= 9, "a move is at least so many messages"
-    assert moved == ({"a", "b"} if "killed" in fault.__name__ else {"b"})
 
 
-@pytest.mark.parametrize("fault", [cut_and_tell, deaf, repeated], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault", [fault for fault in HARMLESS if fault is not cut], ids=lambda fault: fault.__name__
+)
 def test_a_move_survives_a_blink_without_waiting(fault: Callable[[Pair, str, Node], None]) -> None:
     """No deadline has to run out: who registers again says again how far it is."""
     at = 0
@@ -156,7 +156,6 @@ def test_a_move_survives_a_blink_without_waiting(fault: Callable[[Pair, str, Nod
         pair.settle(1.0)
         pair.count()
         assert pair.where("counter") == "b", f"message {at}"
-        assert pair.answer("move counter to b")
         said = pair.world.said["counter"]
         assert said == list(range(1, len(said) + 1))
         pair.check_settled()
