@@ -41,7 +41,7 @@ class RuntimeSettings:
     """For one attempt to take a module's MQTT session."""
     pause_timeout: float = 5.0
     """To the next safepoint of a module that is to move."""
-    confirm_timeout: float = 0.5
+    confirm_timeout: float = 2.0
     """For the broker's word on a module's output before it moves."""
     stop_grace: float = 2.0
     """Between a module's TERM signal and its end."""
