@@ -29,6 +29,8 @@ _COMPILED: Final = 64
 """Compiled programs kept in memory; modules hold on to theirs anyway."""
 _HTTP_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=3, sock_read=10)
 _MQTT_TIMEOUT: Final = 30.0
+_ASK_AGAIN: Final = 2.0
+"""Seconds between requests that nobody answers: the supervisor may be a new one by then."""
 
 
 class ProgramCache:
@@ -111,19 +113,16 @@ class ProgramSource:
 
     async def _over_mqtt(self, digest: str) -> bytes:
         arrived: asyncio.Future[Receiver] = asyncio.get_running_loop().create_future()
+        receiver = Receiver(max_bytes=self._max_bytes, expected=digest)
         data_topic = self._topics.program_data(digest, self._runtime)
+        credit_topic = self._topics.program_credit(digest, self._runtime)
         try:
-            await self._transfers.receive(
-                data_topic,
-                self._topics.program_credit(digest, self._runtime),
-                Receiver(max_bytes=self._max_bytes, expected=digest),
-                arrived.set_result,
-            )
-            request = {"runtime": self._runtime, "object_id": f"{self._runtime}/{digest}"}
-            topic = self._topics.program_request(digest)
-            self._bus.publish(topic, encode_document(request), qos=1)
+            await self._transfers.receive(data_topic, credit_topic, receiver, arrived.set_result)
             async with asyncio.timeout(_MQTT_TIMEOUT):
-                receiver = await arrived
+                while not arrived.done():
+                    if receiver.next_deadline() is None:  # not a single chunk so far
+                        self._ask(digest)
+                    await asyncio.wait([arrived], timeout=_ASK_AGAIN)
         except (BusError, TimeoutError) as error:
             raise ProgramError(
                 f"program {digest} did not come: {str(error) or 'no answer'}"
@@ -133,6 +132,10 @@ class ProgramSource:
         if receiver.data is None:
             raise ProgramError(f"program {digest} did not come: {receiver.failure}")
         return receiver.data
+
+    def _ask(self, digest: str) -> None:
+        request = {"runtime": self._runtime, "object_id": f"{self._runtime}/{digest}"}
+        self._bus.publish(self._topics.program_request(digest), encode_document(request), qos=1)
 
 
 class Programs:

@@ -18,6 +18,7 @@ from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import MigrationFailed
 from arts.protocol.codec import decode_report
+from tests.support.echo import conversation
 from tests.support.faults import (
     assert_alive_once,
     assert_only_restarts,
@@ -44,7 +45,7 @@ class Move:
 
     realm: LocalRealm
     client: Client
-    counter: Watched
+    module: Watched
     source: Child
     target: Child
     answer: "asyncio.Task[dict[str, Any]]"
@@ -70,7 +71,7 @@ async def freezing(move: Move) -> None:
 async def restoring(move: Move) -> None:
     """The source has frozen the module, and the target does not take it."""
     send(move.source, signal.SIGSTOP)
-    await move.counter.phase("freezing")
+    await move.module.phase("freezing")
     send(move.target, signal.SIGSTOP)
     send(move.source, signal.SIGCONT)
 
@@ -78,7 +79,7 @@ async def restoring(move: Move) -> None:
 async def switching(move: Move) -> None:
     """The target has rebuilt the module and the realm says that it may go on, but it does not."""
     await restoring(move)
-    await move.counter.phase("restoring")
+    await move.module.phase("restoring")
     send(move.realm.supervisor, signal.SIGSTOP)
     send(move.target, signal.SIGCONT)
     await move.reports.until(lambda seen: "restored" in seen)
@@ -112,19 +113,28 @@ Hold = Callable[[Move], Awaitable[None]]
 @asynccontextmanager
 async def held(realm: LocalRealm, client: Client, hold: Hold) -> AsyncIterator[Move]:
     """A counter whose move stands still in the phase after which ``hold`` is called."""
-    async with reports_of(client) as reports, module(client, "counter", INTERVAL_MS) as counter:
-        await reports.until(lambda seen: "started" in seen)
+    async with module(client, "counter", INTERVAL_MS) as counter:
         await counter.output.more(3)
-        here = counter.document["parent"]["name"]
+        async with held_move(realm, client, counter, hold) as move:
+            yield move
+
+
+@asynccontextmanager
+async def held_move(
+    realm: LocalRealm, client: Client, module: Watched, hold: Hold
+) -> AsyncIterator[Move]:
+    """The same, of any module."""
+    async with reports_of(client) as reports:
+        here = module.document["parent"]["name"]
         there = next(child.name for child in realm.runtimes if child.name != here)
         source, target = child_called(realm, here), child_called(realm, there)
         first = source if hold in (freezing, restoring, switching) else target
         send(first, signal.SIGSTOP)
-        answer = asyncio.create_task(client.move(counter.uuid, there))
-        move = Move(realm, client, counter, source, target, answer, reports)
+        answer = asyncio.create_task(client.move(module.uuid, there))
+        move = Move(realm, client, module, source, target, answer, reports)
         try:
             await hold(move)
-            await counter.phase(hold.__name__)
+            await module.phase(hold.__name__)
             yield move
         finally:
             move.let_go()
@@ -145,12 +155,12 @@ async def test_the_target_dies_before_the_commit(
             move.let_go()
             with pytest.raises(MigrationFailed, match=r"not moved: runtime .* is lost"):
                 await move.answer
-            await move.counter.output.more(3)
+            await move.module.output.more(3)
         await until_online(client, realm)
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["parent"]["name"] == move.source.name
-        assert move.counter.document["generation"] == FIRST_GENERATION
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["parent"]["name"] == move.source.name
+        assert move.module.document["generation"] == FIRST_GENERATION
+        assert is_consecutive(counted(move.module.lines))
 
 
 @pytest.mark.parametrize("hold", [preparing, freezing])
@@ -163,14 +173,14 @@ async def test_the_source_dies_before_the_commit(
             move.let_go()
             with pytest.raises(MigrationFailed, match=r"not moved: runtime .* is lost"):
                 await move.answer
-            await move.counter.until(
+            await move.module.until(
                 lambda d: d["state"] == "running" and d["generation"] > FIRST_GENERATION
             )
-            assert move.counter.document["parent"]["name"] == move.target.name
+            assert move.module.document["parent"]["name"] == move.target.name
         await until_online(client, realm)
-        await assert_alive_once(client, realm, move.counter)
-        assert_only_restarts(move.counter)
-        assert counted(move.counter.lines).count(1) == 2
+        await assert_alive_once(client, realm, move.module)
+        assert_only_restarts(move.module)
+        assert counted(move.module.lines).count(1) == 2
 
 
 async def test_the_source_dies_when_the_snapshot_is_at_the_broker(
@@ -183,9 +193,9 @@ async def test_the_source_dies_when_the_snapshot_is_at_the_broker(
             move.let_go()
             assert (await move.answer)["to"] == move.target.name
         await until_online(client, realm)
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["generation"] == FIRST_GENERATION + 1
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["generation"] == FIRST_GENERATION + 1
+        assert is_consecutive(counted(move.module.lines))
 
 
 @BEFORE_THE_COMMIT
@@ -197,10 +207,10 @@ async def test_the_supervisor_dies_before_the_commit(
         async with killed(realm.supervisor):
             move.let_go()
         assert (await move.answer)["to"] == move.target.name
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["parent"]["name"] == move.target.name
-        assert move.counter.document["generation"] == FIRST_GENERATION + 1
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["parent"]["name"] == move.target.name
+        assert move.module.document["generation"] == FIRST_GENERATION + 1
+        assert is_consecutive(counted(move.module.lines))
 
 
 async def test_the_source_dies_behind_the_commit(realm: LocalRealm, client: Client) -> None:
@@ -210,9 +220,9 @@ async def test_the_source_dies_behind_the_commit(realm: LocalRealm, client: Clie
             move.let_go()
             assert (await move.answer)["to"] == move.target.name
         await until_online(client, realm)
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["generation"] == FIRST_GENERATION + 1
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["generation"] == FIRST_GENERATION + 1
+        assert is_consecutive(counted(move.module.lines))
 
 
 async def test_the_target_dies_behind_the_commit(realm: LocalRealm, client: Client) -> None:
@@ -222,12 +232,12 @@ async def test_the_target_dies_behind_the_commit(realm: LocalRealm, client: Clie
             move.let_go()
             with pytest.raises(MigrationFailed, match="the target failed"):
                 await move.answer
-            await move.counter.output.more(3)
+            await move.module.output.more(3)
         await until_online(client, realm)
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["parent"]["name"] == move.source.name
-        assert move.counter.document["generation"] == FIRST_GENERATION + 2
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["parent"]["name"] == move.source.name
+        assert move.module.document["generation"] == FIRST_GENERATION + 2
+        assert is_consecutive(counted(move.module.lines))
 
 
 async def test_the_supervisor_dies_behind_the_commit(realm: LocalRealm, client: Client) -> None:
@@ -236,9 +246,25 @@ async def test_the_supervisor_dies_behind_the_commit(realm: LocalRealm, client: 
         async with killed(realm.supervisor):
             move.let_go()
         assert (await move.answer)["to"] == move.target.name
-        await assert_alive_once(client, realm, move.counter)
-        assert move.counter.document["generation"] == FIRST_GENERATION + 1
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert move.module.document["generation"] == FIRST_GENERATION + 1
+        assert is_consecutive(counted(move.module.lines))
+
+
+@pytest.mark.parametrize("victim", ["target", "supervisor"])
+async def test_channels_outlive_a_death_behind_the_commit(
+    realm: LocalRealm, client: Client, victim: str
+) -> None:
+    """Messages came all the time: each is answered exactly once, wherever the module ended up."""
+    async with (
+        conversation(client, interval=0.02) as (echo, talking),
+        held_move(realm, client, echo, switching) as move,
+    ):
+        async with killed(move.target if victim == "target" else realm.supervisor):
+            move.let_go()
+            await asyncio.wait([move.answer])
+        await talking.answers.more(10)
+        await until_online(client, realm)
 
 
 @pytest.mark.parametrize("hold", [preparing, freezing, restoring, switching])
@@ -247,5 +273,5 @@ async def test_nobody_dies(realm: LocalRealm, client: Client, hold: Hold) -> Non
     async with held(realm, client, hold) as move:
         move.let_go()
         assert (await move.answer)["to"] == move.target.name
-        await assert_alive_once(client, realm, move.counter)
-        assert is_consecutive(counted(move.counter.lines))
+        await assert_alive_once(client, realm, move.module)
+        assert is_consecutive(counted(move.module.lines))

@@ -186,6 +186,19 @@ async def test_silence_on_mqtt_is_an_error(realm: Realm, monkeypatch: pytest.Mon
         await realm.source.fetch(DIGEST)
 
 
+async def test_a_request_that_met_nobody_is_made_again(
+    realm: Realm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.programs._ASK_AGAIN", 0.01)
+    fetching = asyncio.create_task(realm.source.fetch(DIGEST))
+    async for event in realm._events():
+        if event.topic == TOPICS.program_request(DIGEST):
+            break
+    serving = asyncio.create_task(realm.serve_over_mqtt(DATA))
+    assert await fetching == DATA
+    serving.cancel()
+
+
 async def test_a_failed_transfer_is_an_error(realm: Realm) -> None:
     realm.source._max_bytes = 3
     serving = asyncio.create_task(realm.serve_over_mqtt(DATA))
