@@ -194,6 +194,10 @@ _COMMANDS: Final[dict[str, type[m.AnyCommand]]] = {
 }
 
 
+_USUAL_API: Final = {"WA": "wasi:snapshot_preview1", "PY": "python:python3"}
+"""What the original says of a program that asks for nothing."""
+
+
 def encode_command(command: m.AnyCommand, *, native: bool = True) -> bytes:
     """A command for a runtime. Old runtimes get ARTS' stringly fields and nothing else."""
     data = command.model_dump(mode="json")
@@ -208,12 +212,12 @@ def encode_command(command: m.AnyCommand, *, native: bool = True) -> bytes:
 
 
 def _stringly(data: dict[str, Any]) -> dict[str, Any]:
-    kept = {
-        key: data[key]
-        for key in ("type", "uuid", "name", "parent", "filename", "fileid", "filetype")
-    }
+    """As the original forwards a module: every field is there, and is text."""
+    kept = {key: data[key] for key in ("type", "uuid", "name", "parent", "filename", "filetype")}
     for key in ("apis", "args", "env"):
         kept[key] = " ".join(data[key])
+    kept["apis"] = kept["apis"] or _USUAL_API.get(data["filetype"], "")
+    kept["fileid"] = data["fileid"] or "na"
     kept["channels"] = (
         json.dumps(data["channels"]).replace('"', "'") if data["channels"] else "['']"
     )

@@ -215,13 +215,21 @@ class TestOldRuntimes:
             "name": "counter",
             "parent": {"uuid": "r"},
             "filename": "counter.wasm",
-            "fileid": None,
+            "fileid": "na",
             "filetype": "WA",
             "apis": "wasi",
             "args": "a b c",
             "env": "X=1",
         }
         assert json.loads(channels.replace("'", '"'))[0]["path"] == "/ch/x"
+
+    @pytest.mark.parametrize(
+        ("filetype", "api"),
+        [("WA", "wasi:snapshot_preview1"), ("PY", "python:python3"), ("EXT", "")],
+    )
+    def test_no_apis(self, filetype: str, api: str) -> None:
+        command = START.model_copy(update={"apis": (), "filetype": Filetype(filetype)})
+        assert json.loads(codec.encode_command(command, native=False))["data"]["apis"] == api
 
     def test_no_channels(self) -> None:
         command = START.model_copy(update={"channels": ()})
