@@ -62,15 +62,17 @@ def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
 def discard_stale(state: RealmState, runtime: str, uuid: str, generation: int) -> bool:
     """Have a copy dropped that is neither the module's present one nor an end of its move."""
     module = state.modules.get(uuid)
-    if module is not None:
-        ends = {module.parent}
-        if module.migration is not None:
-            ends = {module.migration.source, module.migration.target}
-        here = runtime in ends and not module.state.is_final
-        if here and (module.migration is not None or module.generation == generation):
-            return False
+    if module is not None and _belongs(module, runtime, generation):
+        return False
     discard(state, runtime, uuid, generation, session=module is None)
     return True
+
+
+def _belongs(module: Module, runtime: str, generation: int) -> bool:
+    if module.migration is not None:
+        return runtime in (module.migration.source, module.migration.target)
+    here = (module.parent, module.generation) == (runtime, generation)
+    return here and not module.state.is_final
 
 
 def _thaw(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
