@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-from typing import Any
 
 import pytest
 
@@ -11,13 +10,13 @@ from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import FailedPrecondition, NotFound
 from tests.support.broker import unique
-from tests.support.realm import Observer, counted, is_consecutive, module
+from tests.support.echo import conversation
+from tests.support.realm import counted, is_consecutive, module
 from tests.support.script import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MOVES = 5
-ECHO_INTERVAL = 0.01
 STEPS_PER_CIRCLE = 120
 
 
@@ -57,41 +56,11 @@ async def test_a_computation_comes_out_the_same(client: Client) -> None:
 
 async def test_channels_follow(client: Client) -> None:
     """100 messages a second: each is answered exactly once, in order."""
-    topic = unique(f"{client.topics.realm}/echo")
-    answers: Observer[str] = Observer()
-    sent = 0
-
-    async def collect(messages: Any) -> None:
-        async for message in messages:
-            answers.add(message.payload.decode())
-
-    async def send() -> None:
-        nonlocal sent
-        while True:
-            sent += 1
-            client.publish(f"{topic}/in", f"message {sent}".encode())
-            await asyncio.sleep(ECHO_INTERVAL)
-
-    channels = [
-        {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r"},
-        {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w"},
-    ]
-    async with (
-        client.messages(f"{topic}/out") as messages,
-        module(client, "echo", channels=channels) as echo,
-        asyncio.TaskGroup() as group,
-    ):
-        collecting, sending = group.create_task(collect(messages)), group.create_task(send())
+    async with conversation(client, interval=0.01) as (echo, talking):
         for _ in range(MOVES):
-            await answers.more(10)
+            await talking.answers.more(10)
             await client.move(echo.uuid)
-        await answers.more(10)
-        sending.cancel()
-        await answers.until(lambda seen: f"message {sent}" in seen)
-        client.publish(f"{topic}/in", b"the end")
-        await answers.until(lambda seen: "the end" in seen)
-        collecting.cancel()
-    assert answers.seen == [*(f"message {n + 1}" for n in range(sent)), "the end"]
+        await talking.answers.more(10)
 
 
 async def test_standard_input_follows_a_module_that_waits_for_it(client: Client) -> None:
