@@ -29,7 +29,9 @@ def control_plane(
     broker: BrokerKindOption = "auto",
     runtimes: Annotated[int, typer.Option(min=1, help="Registered runtimes.")] = 1000,
     synchronous: Annotated[str, typer.Option(help="normal or full.")] = "normal",
+    burst: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 2000,
     seconds: Annotated[float, typer.Option(help="Of the sustained part.")] = 8.0,
+    samples: Annotated[int, typer.Option(min=1, help="Of the latency.")] = 1000,
     as_json: JsonOption = False,
 ) -> None:
     """Requests to commands: latency with one in flight, bursts, sustained rate."""
@@ -41,6 +43,8 @@ def control_plane(
                 broker=broker,
                 runtimes=runtimes,
                 synchronous=synchronous,
+                burst=burst,
+                latency_samples=samples,
                 sustained_seconds=seconds,
                 progress=progress,
             )

@@ -1,0 +1,42 @@
+"""The benchmarks run, small, and say what they must: the figures themselves are nobody's test."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from arts.cli import app
+
+CASES = {
+    "control-plane": (
+        ["--runtimes", "3", "--seconds", "0.2", "--burst", "20", "--samples", "5"],
+        {
+            "sustained_creates_per_s",
+            "burst_creates_per_s",
+            "forward_p50_ms",
+            "forward_p99_ms",
+            "echo_p50_ms",
+        },
+    ),
+    "migration": (
+        ["--moves", "2"],
+        {"downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"},
+    ),
+    "engine": (
+        ["--runs", "1", "--parked", "10"],
+        {"overhead_geomean", "overhead", "cached_start_ms", "rss_parked_10_mb"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_benchmark_is_one_flat_object_with_its_keys(name: str) -> None:
+    arguments, keys = CASES[name]
+    if name != "engine":
+        arguments = [*arguments, "--broker", "embedded"]
+    result = CliRunner().invoke(app, ["bench", name, *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert keys <= figures.keys()
+    assert all(figures[key] for key in keys)
