@@ -11,7 +11,7 @@ is the next owner, at a generation of its own.
 from dataclasses import replace
 from uuid import NAMESPACE_OID, uuid5
 
-from arts.errors import ArtsError, FailedPrecondition, InvalidRequest, NotFound, Unplaceable
+from arts.errors import ArtsError, FailedPrecondition, Unplaceable
 from arts.model import Migration, MigrationPhase, Module, ModuleState, Runtime, RuntimeState
 from arts.protocol.messages import (
     FreezeModule,
@@ -37,7 +37,7 @@ from arts.scheduling.policies import place
 def move(state: RealmState, request: MoveModule) -> None:
     """A module is to move."""
     try:
-        module = _meant(state, request.uuid)
+        module = state.module_names.the(request.uuid)
         if _is_repetition(state, module, request):
             return
         source = _source(state, module)
@@ -46,15 +46,6 @@ def move(state: RealmState, request: MoveModule) -> None:
         state.answer(request.reply, refusal(error))
         return
     _prepare(state, module, source.uuid, target, request)
-
-
-def _meant(state: RealmState, key: str) -> Module:
-    found = state.module_names.find(key)
-    if not found:
-        raise NotFound(f"no module {key!r}")
-    if len(found) > 1:
-        raise InvalidRequest(f"{len(found)} modules are meant by {key!r}; say which by uuid")
-    return found[0]
 
 
 def _is_repetition(state: RealmState, module: Module, request: MoveModule) -> bool:
@@ -94,14 +85,10 @@ def _target(state: RealmState, module: Module, key: str | None) -> str:
 
 
 def _wanted(state: RealmState, module: Module, key: str) -> str:
-    found = state.runtime_names.find(key)
-    if not found:
-        raise NotFound(f"no runtime {key!r}")
-    if len(found) > 1:
-        raise InvalidRequest(f"{len(found)} runtimes are meant by {key!r}; say which by uuid")
-    if found[0].uuid == module.parent:
-        raise FailedPrecondition(f"module {module.name} is on {found[0].name} already")
-    return found[0].uuid
+    runtime = state.runtime_names.the(key)
+    if runtime.uuid == module.parent:
+        raise FailedPrecondition(f"module {module.name} is on {runtime.name} already")
+    return runtime.uuid
 
 
 # ---------------------------------------------------------------------------- the phases

@@ -5,7 +5,7 @@ How a module gets a runtime, and what happens when it loses it, is in ``placemen
 
 from dataclasses import replace
 
-from arts.errors import AlreadyExists, ArtsError, FailedPrecondition, InvalidRequest, NotFound
+from arts.errors import AlreadyExists, ArtsError, FailedPrecondition, NotFound
 from arts.model import Module, ModuleState, ReplyTo
 from arts.protocol.messages import CreateModule, DeleteModule, Report, StopModule
 from arts.realm import migration
@@ -60,14 +60,12 @@ def create(state: RealmState, request: CreateModule) -> None:
 def _parent_of(state: RealmState, request: CreateModule) -> str | None:
     if request.parent is None:
         return None
-    found = state.runtime_names.find(request.parent)
-    if len(found) == 1:
-        return found[0].uuid
-    if found:
-        raise InvalidRequest(f"{len(found)} runtimes are called {request.parent!r}")
-    if request.strict_parent:
-        raise NotFound(f"no runtime {request.parent!r}")
-    return None
+    try:
+        return state.runtime_names.the(request.parent).uuid
+    except NotFound:
+        if request.strict_parent:
+            raise
+        return None
 
 
 # ---------------------------------------------------------------------------- delete
@@ -75,21 +73,17 @@ def _parent_of(state: RealmState, request: CreateModule) -> str | None:
 
 def delete(state: RealmState, request: DeleteModule) -> None:
     """A module is to go."""
-    found = state.module_names.find(request.uuid)
-    if len(found) != 1:
-        state.answer(request.reply, refusal(_not_one(request.uuid, len(found))))
-    elif found[0].state is ModuleState.STOPPING:
-        _hurry(state, found[0], request)
-    elif found[0].state.is_placed:
-        _stop(state, found[0], request.reply, request.force)
+    try:
+        module = state.module_names.the(request.uuid)
+    except ArtsError as error:
+        state.answer(request.reply, refusal(error))
+        return
+    if module.state is ModuleState.STOPPING:
+        _hurry(state, module, request)
+    elif module.state.is_placed:
+        _stop(state, module, request.reply, request.force)
     else:
-        forget(state, replace(found[0], reply=request.reply))
-
-
-def _not_one(key: str, count: int) -> ArtsError:
-    if count:
-        return InvalidRequest(f"{count} modules are meant by {key!r}; say which by uuid")
-    return NotFound(f"Module ({key}) could not be deleted; there is none.")
+        forget(state, replace(module, reply=request.reply))
 
 
 def _hurry(state: RealmState, module: Module, request: DeleteModule) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
+from arts.errors import InvalidRequest, NotFound
+
 SHORTEST_PREFIX = 4
 
 
@@ -19,10 +21,12 @@ T = TypeVar("T", bound=Named)
 
 
 class Names(Generic[T]):
-    """An index by name over a table by uuid that somebody else keeps."""
+    """An index by name over a table by uuid that somebody else keeps. ``kind``: of what, in one
+    word for people."""
 
-    def __init__(self, table: Mapping[str, T]) -> None:
+    def __init__(self, table: Mapping[str, T], kind: str) -> None:
         self._table = table
+        self._kind = kind
         self._uuids: dict[str, dict[str, None]] = {}
 
     def add(self, uuid: str, name: str) -> None:
@@ -35,6 +39,17 @@ class Names(Generic[T]):
         del namesakes[uuid]
         if not namesakes:
             del self._uuids[name]
+
+    def the(self, key: str) -> T:
+        """The one that is meant. ``NotFound`` if there is none, ``InvalidRequest`` if several."""
+        found = self.find(key)
+        if not found:
+            raise NotFound(f"no {self._kind} {key!r}")
+        if len(found) > 1:
+            raise InvalidRequest(
+                f"{len(found)} {self._kind}s are meant by {key!r}; say which by uuid"
+            )
+        return found[0]
 
     def find(self, key: str) -> list[T]:
         """Everything that ``key`` may mean; a uuid means one, a name goes before a prefix."""

@@ -1,6 +1,6 @@
 """Answers to questions about the realm; changes nothing. PURE."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from arts.errors import InvalidRequest, NotFound
 from arts.protocol.messages import Query, Response
@@ -9,8 +9,6 @@ from arts.realm.commands import refusal
 from arts.realm.state import RealmState
 from arts.scheduling.explain import explain
 from arts.scheduling.filters import Demand
-
-T = TypeVar("T")
 
 
 def on_query(state: RealmState, query: Query) -> None:
@@ -27,10 +25,10 @@ def _answer_to(state: RealmState, query: Query) -> dict[str, Any]:
     if query.what == "realm":
         return documents.realm_document(state)
     if query.what == "runtime":
-        runtime = _only(state.runtime_names.find(query.key), "runtime", query.key)
+        runtime = state.runtime_names.the(query.key)
         story = documents.story_document(state, runtime.uuid)
         return documents.runtime_document(state, runtime) | {"story": story}
-    module = _only(state.module_names.find(query.key), "module", query.key)
+    module = state.module_names.the(query.key)
     if query.what == "why":
         decision = state.decisions.get(module.uuid)
         if decision is None or not decision.opinions:
@@ -38,11 +36,3 @@ def _answer_to(state: RealmState, query: Query) -> dict[str, Any]:
         return documents.decision_document(module, decision, state.settings.policy)
     story = documents.story_document(state, module.uuid)
     return documents.module_document(state, module) | {"story": story}
-
-
-def _only(found: list[T], kind: str, key: str) -> T:
-    if not found:
-        raise NotFound(f"no {kind} {key!r}")
-    if len(found) > 1:
-        raise InvalidRequest(f"{len(found)} {kind}s are meant by {key!r}; say which by uuid")
-    return found[0]

@@ -98,8 +98,8 @@ class RealmState:
 
     def __post_init__(self) -> None:
         self.policy = policy_named(self.settings.policy)
-        self.runtime_names = Names(self.runtimes)
-        self.module_names = Names(self.modules)
+        self.runtime_names = Names(self.runtimes, "runtime")
+        self.module_names = Names(self.modules, "module")
 
     @property
     def wall(self) -> float:

@@ -150,7 +150,7 @@ class TestParent:
         world.register("a", name="twin")
         world.register("b", name="twin")
         code, text = world.create("m", parent="twin").error
-        assert (code, text) == ("invalid", "2 runtimes are called 'twin'")
+        assert (code, text) == ("invalid", "2 runtimes are meant by 'twin'; say which by uuid")
 
     def test_full_waits_for_that_one(self, world: World) -> None:
         world.register("a", max_nmodules=0)

@@ -81,8 +81,7 @@ def test_delete_of_nothing_and_of_too_much(world: World) -> None:
     world.register("a")
     world.create("m", name="twin")
     world.create("n", name="twin")
-    text = "Module (x) could not be deleted; there is none."
-    assert world.delete("x").error == ("not_found", text)
+    assert world.delete("x").error == ("not_found", "no module 'x'")
     text = "2 modules are meant by 'twin'; say which by uuid"
     assert world.delete("twin").error == ("invalid", text)
 

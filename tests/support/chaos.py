@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -208,7 +209,8 @@ class Chaos(RuleBasedStateMachine):
 
 
 def thoroughly(chaos: type[Chaos]) -> type[Any]:
-    """The test case of it, with more examples than other properties get."""
+    """The test case of it, with more examples and more time than other properties get."""
     case: type[Any] = chaos.TestCase
-    case.settings = settings(max_examples=3 * settings().max_examples)
+    case.settings = settings(max_examples=settings().max_examples * 3 // 2)
+    case.pytestmark = [pytest.mark.timeout(600)]
     return case
