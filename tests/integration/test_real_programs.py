@@ -81,7 +81,9 @@ async def test_a_module_may_end_well(client: Client) -> None:
 # ---------------------------------------------------------------------------- bad neighbours
 
 
-@pytest.mark.parametrize("program", ["faulty/spin", "faulty/flood"])
+@pytest.mark.parametrize(
+    "program", ["faulty/spin", pytest.param("faulty/flood", marks=pytest.mark.slow)]
+)
 async def test_a_bad_neighbour_starves_nobody(client: Client, program: str) -> None:
     """More of them than workers; what shares their runtimes goes on, and moves, and so do they."""
     async with (

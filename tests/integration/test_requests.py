@@ -133,7 +133,7 @@ async def test_what_is_wrong_is_said(
 @pytest.mark.parametrize(
     ("request_", "complaint"),
     [
-        ({"action": "delete", "data": {"type": "module", "uuid": "nobody"}}, "Module (nobody)"),
+        ({"action": "delete", "data": {"type": "module", "uuid": "nobody"}}, "no module 'nobody'"),
         ({"action": "delete", "data": {"type": "runtime", "uuid": "none"}}, "Runtime (none)"),
         ({"action": "update", "data": {"uuid": "nobody"}}, "no module 'nobody'"),
         ({"action": "get", "data": {"what": "module", "key": "nobody"}}, "nobody"),
