@@ -1,4 +1,4 @@
-"""Writes the part of the reference that is taken from the code: states and messages.
+"""Writes what the reference takes from the code: states, messages, commands, settings.
 
     python docs/generate.py          # or: make docs
 
@@ -11,9 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import BaseModel
+from typer.main import get_command
+
+from arts.cli import app
 from arts.model import ReplyTo
 from arts.protocol import codec, messages
 from arts.realm import lifecycle
+from arts.settings import Settings
 from runtime.held import SUCCESSORS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -131,7 +136,11 @@ def _fields(model: type[Any]) -> Iterator[tuple[str, str, str, str]]:
         if field.exclude:
             continue
         kind, meaning = source[name]
-        default = "required" if field.is_required() else f"`{_json(field.default)}`"
+        default = (
+            "required"
+            if field.is_required()
+            else f"`{_json(field.get_default(call_default_factory=True))}`"
+        )
         yield name, kind.replace("lenient.", "").replace("|", "\\|"), default, meaning
 
 
@@ -158,6 +167,107 @@ def _json(value: Any) -> str:
     return codec.encode_document(value).decode()
 
 
+# ---------------------------------------------------------------------------- commands
+
+
+def command_reference() -> str:
+    """docs/reference/cli.md"""
+    arts: Any = get_command(app)
+    parts = [
+        "# The command line\n",
+        GENERATED,
+        f"{arts.help}\n",
+        f"{arts.epilog}\n",
+        "Options marked *up* default to what the `arts up` of the same user is running with.\n",
+        *(_command(name, command) for name, command in _commands(arts)),
+    ]
+    return "\n".join(parts)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, command), those of groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+    usage = " ".join(["arts", name, *(["[OPTIONS]"] if options else []), *map(_usage, arguments)])
+    rows = [f"| `{p.name.upper()}` | | {_helped(p)} |" for p in arguments]
+    rows += [f"| {_names(p)} | {_default(p)} | {_helped(p)} |" for p in options]
+    table = ["", "| | default | |", "|---|---|---|", *rows] if rows else []
+    lines = [f"## arts {name}\n", f"`{usage}`\n", inspect.cleandoc(command.help), *table]
+    return "\n".join(lines).replace("|  |", "| |") + "\n"
+
+
+def _usage(argument: Any) -> str:
+    name = argument.name.upper() + ("..." if argument.nargs != 1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _names(option: Any) -> str:
+    return " ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+
+
+def _default(option: Any) -> str:
+    if isinstance(option.show_default, str):
+        return option.show_default.replace("that of `arts up`", "*up*")
+    return "" if option.default in (None, False, ()) else f"`{option.default}`"
+
+
+def _helped(parameter: Any) -> str:
+    variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
+    return ((parameter.help or "") + variable).replace("|", "\\|")
+
+
+# ---------------------------------------------------------------------------- settings
+
+_PLACES = {
+    "data_dir": "the user's data directory",
+    "programs.search_path": "`wasm-apps` here and of the checkout",
+}
+"""Defaults that differ from machine to machine."""
+
+
+def settings_reference() -> str:
+    """docs/reference/settings.md"""
+    parts = [
+        "# Settings\n",
+        GENERATED,
+        "Of a supervisor. From weakest to strongest: the defaults, a TOML file (`--config`), the\n"
+        "environment, the command line. `liveness.lost_after` is `lost_after` in the table\n"
+        "`[liveness]` of the file, and `ARTS_LIVENESS__LOST_AFTER` in the environment.\n\n"
+        "Seconds and bytes, unless a name says otherwise. Any other name is an error.\n",
+        "## The realm\n",
+        _settings(Settings, ""),
+        *(_section(name) for name in Settings.model_fields if _is_section(name)),
+    ]
+    return "\n".join(parts)
+
+
+def _is_section(name: str) -> bool:
+    kind = Settings.model_fields[name].annotation
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _section(name: str) -> str:
+    model: Any = Settings.model_fields[name].annotation
+    return f"## {name}\n\n{inspect.cleandoc(model.__doc__)}\n\n{_settings(model, f'{name}.')}"
+
+
+def _settings(model: type[Any], prefix: str) -> str:
+    lines = ["| setting | type | default | |", "|---|---|---|---|"]
+    for name, kind, default, meaning in _fields(model):
+        if prefix or not _is_section(name):
+            shown = _PLACES.get(prefix + name, default)
+            lines.append(f"| `{prefix}{name}` | `{kind}` | {shown} | {meaning} |")
+    return "\n".join(lines).replace("|  |", "| |") + "\n"
+
+
 # ---------------------------------------------------------------------------- all of it
 
 
@@ -166,6 +276,8 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "states.md": states(),
         REFERENCE / "messages.md": message_reference(),
+        REFERENCE / "cli.md": command_reference(),
+        REFERENCE / "settings.md": settings_reference(),
     }
 
 

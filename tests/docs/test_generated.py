@@ -39,3 +39,13 @@ def test_every_field_is_described(generate: Any) -> None:
     assert '| `filename` | `str` | `"afile.wasm"` | |' in text
     assert "| `migration` | `str` | required | |" in text
     assert "object_id |" not in text, "it belongs to the envelope"
+
+
+def test_every_command_and_setting_is_described(generate: Any) -> None:
+    commands = generate.command_reference()
+    assert "## arts migrate" in commands
+    assert "| `--channel` `-c` | | PATH=TOPIC[:r\\|w\\|rw], repeatable. |" in commands
+    assert "exit-with-parent" not in commands, "it is hidden"
+    settings = generate.settings_reference()
+    assert "| `liveness.lost_after` | `PositiveFloat` | `10.0` | From suspicion" in settings
+    assert "| `data_dir` | `Path` | the user's data directory | |" in settings
