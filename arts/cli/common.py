@@ -63,6 +63,19 @@ RealmOption = Annotated[
         rich_help_panel="Realm",
     ),
 ]
+OwnBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar="ARTS_BROKER",
+        help="auto, mosquitto, embedded, or the URL of one that runs already.",
+        show_default="auto",
+    ),
+]
+OwnRealmOption = Annotated[
+    str | None,
+    typer.Option("--realm", envvar="ARTS_REALM", help="Name of the realm.", show_default="realm"),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", envvar="ARTS_CONFIG", help="TOML file with settings.")
 ]

@@ -14,6 +14,8 @@ from arts.cli.common import (
     BrokerOption,
     ConfigOption,
     DataDirOption,
+    OwnBrokerOption,
+    OwnRealmOption,
     RealmOption,
     configure_logging,
     locate,
@@ -35,8 +37,8 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    broker: BrokerOption = None,
-    realm: RealmOption = None,
+    broker: OwnBrokerOption = None,
+    realm: OwnRealmOption = None,
     data_dir: DataDirOption = None,
     http_port: Annotated[int | None, typer.Option(help="Of HTTP; 0 is any.")] = None,
     config: ConfigOption = None,

@@ -10,7 +10,8 @@ from rich.table import Table
 from arts.cli.common import (
     ConfigOption,
     DataDirOption,
-    RealmOption,
+    OwnBrokerOption,
+    OwnRealmOption,
     err,
     escaped,
     out,
@@ -43,16 +44,8 @@ def up(
     ] = None,
     http_port: Annotated[int | None, typer.Option(help="Of HTTP; 0 is any.")] = None,
     data_dir: DataDirOption = None,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            "--broker",
-            envvar="ARTS_BROKER",
-            help="auto, mosquitto, embedded, or the URL of one that runs already.",
-            show_default="auto",
-        ),
-    ] = None,
-    realm: RealmOption = None,
+    broker: OwnBrokerOption = None,
+    realm: OwnRealmOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Start a broker, a supervisor and runtimes on this machine; Ctrl-C stops them.
