@@ -1,5 +1,6 @@
-"""What our documents name exists: commands, options, make targets; and nothing of one machine."""
+"""What our documents name exists: commands, options, files; and nothing of one machine."""
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -9,10 +10,14 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from arts.bus.broker import open_broker
 from arts.cli import app
-from tests.docs.pages import PAGES, ROOT, blocks, script, spans, typed
+from arts.model import Limits
+from tests.docs.pages import HOWTO, PAGES, ROOT, blocks, script, spans, typed
+from tests.support.broker import require
 
 _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+_FILE = re.compile(r"(?<![\w./-])[\w-]+/[\w/-]+\.py\b")
 
 
 def options(command: Any) -> set[str]:
@@ -78,3 +83,24 @@ def test_nothing_of_one_machine_is_committed() -> None:
         check=False,
     )
     assert (found.returncode, found.stdout) == (1, "")
+
+
+def test_limits_are_those_there_are() -> None:
+    page = (HOWTO / "limit-a-module.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert named == [field.name for field in dataclasses.fields(Limits)]
+
+
+async def test_the_settings_for_mosquitto_are_our_own(tmp_path: Path) -> None:
+    require("mosquitto")
+    (block,) = blocks(HOWTO / "use-your-broker.md", "text")
+    async with open_broker("mosquitto", tmp_path):
+        ours = (tmp_path / "mosquitto.conf").read_text(encoding="utf-8").splitlines()
+    assert set(block.splitlines()) <= set(ours)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    places = [page.parent, *(ROOT / folder for folder in (".", "arts", "runtime"))]
+    for name in (name for span in spans(page) for name in _FILE.findall(span)):
+        assert any((place / name).exists() for place in places), f"{page.name} names {name}"
