@@ -102,7 +102,8 @@ class Limits:
     slice_seconds: float | None = None
     """Longest turn on a worker while others wait."""
     output_bytes_per_second: int | None = None
-    """stdout and stderr; above it the module is parked, not cut."""
+    """stdout and stderr; above it the module is parked, not cut. A line counts 256 bytes more
+    than it has: each is a message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ MAX_LINE: Final = 64 * 1024
 """Longer lines are reported in pieces."""
 _BURST: Final = 1.0
 """Seconds of output that may come at once."""
+LINE_COST: Final = 256
+"""Bytes that a line counts on top of its own: each is a message that the broker confirms."""
 _STEP: Final = 0.05
 """Seconds of output that a module over its rate waits for: fewer, longer waits."""
 _SECOND: Final = 1_000_000_000
@@ -121,8 +123,8 @@ class Outputs:
 
     def write(self, stream: str, data: bytes) -> None:
         """Take output, and report the lines that are complete."""
-        self._state.allowance -= len(data) if self._rate else 0
         *lines, rest = (self._state.partial.pop(stream, b"") + data).split(b"\n")
+        self._state.allowance -= len(data) + LINE_COST * len(lines) if self._rate else 0
         for line in lines:
             self._report(stream, line)
         while len(rest) >= MAX_LINE:

@@ -197,6 +197,7 @@ async def test_another_module_of_the_same_uuid_is_refused(client: Client) -> Non
 
 async def test_a_deleted_module_is_gone_and_its_uuid_is_free(client: Client) -> None:
     async with module(client, "counter", 20) as counter:
+        await counter.output.until(lambda lines: "count 1" in lines)
         await client.delete(counter.uuid)
         await counter.until(lambda document: not document)
         with pytest.raises(NotFound):
