@@ -65,6 +65,7 @@ class Traffic:
         self._unconfirmed = 0
         self._confirming: asyncio.Task[None] | None = None
         self.muted = False
+        self._hearing = False
 
     def equip(self, program: Program, first_receipt: int) -> bool:
         """Find out what the module can read; whether it needs a session."""
@@ -111,8 +112,15 @@ class Traffic:
         """Wait until the broker has all that came out, and knows all that was acknowledged."""
         waits = [self._outlet.confirmed(self, timeout)]
         if self._session is not None:
+            # Confirmations come the same way as the input that a full inbox leaves unread.
+            self._hearing = True
+            self._read_on()
+            self._session.resume_reading()
             waits.append(self._session.flush(timeout))
-        return all(await asyncio.gather(*waits))
+        try:
+            return all(await asyncio.gather(*waits))
+        finally:
+            self._hearing = False
 
     def _write(self, path: str, payload: bytes) -> None:
         spec, session = self._written[path], self._session
@@ -165,7 +173,8 @@ class Traffic:
         for delivery in settled:
             self._session.acknowledge(delivery)
         if self._breath is None and self._inbox.full:
-            self._hold_breath(self._session)
+            if not self._hearing:
+                self._hold_breath(self._session)
         elif self._breath is not None and not self._inbox.full:
             self._read_on()
             self._session.resume_reading()

@@ -312,3 +312,15 @@ async def test_a_target_that_cannot_listen_refuses(
     pair.broker.hold("realm-runtime-b-transfers")
     pair.send("b", m.PrepareModule(module=move.moved, source="a", **move.step))
     assert (await pair.report("refused")).code == "bus_error"
+
+
+async def test_a_full_inbox_does_not_hold_up_a_move(pair: Fleet) -> None:
+    module = await pair.start("echo", channels=ECHO)
+    (copy,) = pair.agents["a"]._copies.values()
+    assert await copy.pause(5.0)
+    for number in range(500):  # more than an inbox takes: the rest stays unread
+        pair.bus.publish("echo/in", b"%d" % number, qos=1)
+    await pair.until(lambda: copy.traffic._breath is not None)
+    module, _ = await pair.move(module, "a", "b")
+    await pair.until(lambda: len(pair.messages["echo/out"]) >= 500)
+    assert pair.messages["echo/out"] == [b"%d" % number for number in range(500)]
