@@ -6,7 +6,7 @@ commands, so that ``arts --help`` stays quick.
 
 import typer
 
-from arts.cli import bench, demo, doctor, listing, modules, programs, serve, streams, up
+from arts.cli import bench, demo, doctor, listing, migratable, modules, programs, serve, streams, up
 from arts.cli.common import ErrorsToExitCodes, global_options
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 app.callback()(global_options)
 
-for commands in (demo, up, serve, modules, listing, streams, programs, bench, doctor):
+for commands in (demo, up, serve, modules, listing, streams, programs, migratable, bench, doctor):
     commands.register(app)
 
 

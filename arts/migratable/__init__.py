@@ -18,7 +18,7 @@ from arts.migratable.description import (
 from arts.migratable.errors import CorruptFrames, NotWasm, Refused
 from arts.migratable.frames import link_frames, walk_frames
 from arts.migratable.linking import Continuations
-from arts.migratable.options import Options, Poll
+from arts.migratable.options import Options, Poll, Profile
 from arts.migratable.prepare import prepare
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "NotWasm",
     "Options",
     "Poll",
+    "Profile",
     "Refused",
     "ResumePoint",
     "describe",

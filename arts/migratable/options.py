@@ -20,6 +20,17 @@ class Poll(StrEnum):
     """No safepoints: the program can only park in blocking imports."""
 
 
+class Profile(StrEnum):
+    """How soon a computing program stops when asked, against what watching out for that costs."""
+
+    RESPONSIVE = "responsive"
+    """A poll in every loop: stops within one iteration of any loop."""
+    THROUGHPUT = "throughput"
+    """A poll outside loop nests without calls: stops when the nest that runs is through."""
+    BLOCKING_ONLY = "blocking-only"
+    """No polls: stops at its next blocking host call, which may never come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Choices that shape prepared code; they are part of its identity.
@@ -32,3 +43,16 @@ class Options:
     poll: Poll = Poll.FLAG
     nest: bool = False
     blocking: frozenset[tuple[str, str]] = abi.BLOCKING_IMPORTS
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Options":
+        """The choices that a profile stands for; all others are the defaults."""
+        poll = Poll.NONE if profile is Profile.BLOCKING_ONLY else Poll.FLAG
+        return cls(poll=poll, nest=profile is Profile.THROUGHPUT)
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that these choices come to."""
+        if self.poll is Poll.NONE:
+            return Profile.BLOCKING_ONLY
+        return Profile.THROUGHPUT if self.nest else Profile.RESPONSIVE

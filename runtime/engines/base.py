@@ -121,6 +121,9 @@ class Stats:
     messages_out: int = 0
     last_active: float = 0.0
     """Host's ``time.monotonic()`` of the end of the last turn."""
+    slowest_pause: float = 0.0
+    """Longest way from a request to pause until it stood, in seconds of its own CPU time, so that
+    a busy machine does not count; of this instance, not of those it was before a move."""
 
 
 class Instance(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from arts.errors import SnapshotError
 from arts.log import get_logger
-from runtime.engines.base import Exited, Killed, Outcome, Stats, Trapped, Wait
+from runtime.engines.base import Exited, Killed, Outcome, Parked, Paused, Stats, Trapped, Wait
 from runtime.wasi import calls
 from runtime.wasi.host import Exit, Wasi, WouldBlock
 
@@ -30,6 +30,9 @@ class Hosted:
         self._last_active = time.monotonic()
         self._wait: Wait | None = None
         """What the module waits for; None when it could go on at once."""
+        self._asked: int | None = None
+        """When this turn was asked to pause, on the CPU clock of its thread."""
+        self._slowest_pause = 0
         self._exit: Outcome | None = None
         """How the program ended, or is ending."""
         self._killed = False
@@ -73,6 +76,7 @@ class Hosted:
             messages_in=used.messages_in + wasi.inputs.taken,
             messages_out=used.messages_out + wasi.written,
             last_active=self._last_active,
+            slowest_pause=self._slowest_pause / 1e9,
         )
 
     # ------------------------------------------------------------------------ a turn
@@ -131,14 +135,25 @@ class Hosted:
                 self._exit = Killed()
             if self._exit is not None:
                 return self._exit
-            self._wait = None
+            self._wait = self._asked = None
             self.wasi.clocks.begin_turn()
             outcome = turn()
+            self._count_pause(outcome)
             self.wasi.clocks.end_turn()
             self._last_active = time.monotonic()
             if isinstance(outcome, Exited | Trapped):
                 self.wasi.outputs.flush()
         return outcome
+
+    def _begin_to_count(self) -> None:
+        """From here on it is the program that lets a request to pause wait, not the host."""
+        if self._asked is not None:
+            self._asked = time.thread_time_ns()
+
+    def _count_pause(self, outcome: Outcome) -> None:
+        if self._asked is not None and isinstance(outcome, Paused | Parked):
+            took = time.thread_time_ns() - self._asked
+            self._slowest_pause = max(self._slowest_pause, took)
 
     def _ended_with(self, code: int) -> Outcome:
         """The outcome of a program that asked to end."""

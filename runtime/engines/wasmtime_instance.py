@@ -117,6 +117,7 @@ class MovableInstance(Hosted):
         except (CorruptFrames, EngineError) as error:
             return self._end(f"its stack cannot be continued: {error}")
         ffi.running.caller = self
+        self._begin_to_count()
         failure = ffi.call(self._context, function)
         self._measure()
         if failure is not None or not self._state.get():
@@ -183,6 +184,8 @@ class MovableInstance(Hosted):
 
     def request_pause(self) -> None:
         """Ask it to stop at its next safepoint."""
+        if self._asked is None:
+            self._asked = self.wasi.clocks.running_since()
         self._raise_flag(1)
 
     def kill(self) -> None:

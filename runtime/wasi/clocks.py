@@ -3,6 +3,7 @@
 Knows the difference between the host's clocks and the module's. Does not know who asks.
 """
 
+import threading
 import time
 
 from runtime.wasi.preview1 import (
@@ -25,6 +26,8 @@ class Clocks:
         self._monotonic_offset = state.monotonic - time.monotonic_ns()
         self._cpu = state.cpu
         self._turn_began: int | None = None
+        self._thread_clock: int | None = None
+        """The CPU clock of the thread on which the module runs."""
 
     def monotonic(self) -> int:
         """The module's monotonic time."""
@@ -47,11 +50,20 @@ class Clocks:
     def begin_turn(self) -> None:
         """The module begins to run on this thread."""
         self._turn_began = time.thread_time_ns()
+        self._thread_clock = time.pthread_getcpuclockid(threading.get_ident())
 
     def end_turn(self) -> None:
         """The module stands again; called on the thread that ran it."""
         self._cpu = self.cpu()
-        self._turn_began = None
+        self._turn_began = self._thread_clock = None
+
+    def running_since(self) -> int | None:
+        """What ``time.thread_time_ns()`` says where the module runs; None when it stands."""
+        clock = self._thread_clock
+        try:
+            return None if clock is None else time.clock_gettime_ns(clock)
+        except OSError:  # the thread has ended since
+            return None
 
     def host_time(self, monotonic: int) -> float:
         """When the host's ``time.monotonic()`` will be at the module's ``monotonic``; seconds."""

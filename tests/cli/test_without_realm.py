@@ -104,10 +104,59 @@ def test_migratable(lonely: Cli, tmp_path: Path) -> None:
     assert "functions can be suspended" in lonely.ok("migratable", str(source), "-o", str(output))
 
 
+def test_migratable_profiles(lonely: Cli, tmp_path: Path) -> None:
+    output = tmp_path / "out.wasm"
+
+    def profile(program: str, *options: str) -> dict[str, str]:
+        file = str(APPS / f"{program}.wasm")
+        facts = json.loads(lonely.ok("migratable", file, "-o", str(output), "--json", *options))
+        chosen = describe(output.read_bytes()).options.profile
+        assert facts["profile"]["name"] == chosen
+        return facts["profile"]
+
+    assert profile("counter/counter", "--profile", "blocking-only")["name"] == "blocking-only"
+    echo = profile("echo/echo")
+    assert (echo["name"], "does not run long enough" in echo["why"]) == ("responsive", True)
+    assert lonely("migratable", "x", "-o", "y", "--profile", "quick").exit_code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "chosen"), [("bench/sieve", "responsive"), ("bench/nbody", "throughput")]
+)
+def test_migratable_measures(lonely: Cli, tmp_path: Path, program: str, chosen: str) -> None:
+    file, output = str(APPS / f"{program}.wasm"), str(tmp_path / "out.wasm")
+    facts = json.loads(lonely.ok("migratable", file, "-o", output, "--json"))
+    assert facts["profile"]["name"] == chosen
+    assert "2 ms" in facts["profile"]["why"]
+
+
+def test_migratable_report(lonely: Cli, tmp_path: Path) -> None:
+    file, output = str(APPS / "echo" / "echo.wasm"), str(tmp_path / "out.wasm")
+    words = ("migratable", file, "-o", output, "--report", "--profile", "responsive")
+    text = lonely.ok(*words)
+    for word in ("27 of 50", "fd_read, fd_write", "as asked for", "largest frames"):
+        assert word in text
+    facts = json.loads(lonely.ok(*words, "--json"))["report"]
+    assert sum(facts["points"].values()) == sum(describe(Path(output).read_bytes()).points)
+    assert facts["polled"] + facts["blocking"] + facts["callers"] == facts["suspendable"]
+
+
 def test_migratable_of_what_cannot(lonely: Cli, tmp_path: Path) -> None:
     output = tmp_path / "out.wasm"
     result = lonely("migratable", str(APPS / "faulty" / "externref.wasm"), "-o", str(output))
     assert result.exit_code == 1
     assert "externref" in result.stderr
+    assert "where: function 1" in result.stderr
+    assert "what to do: keep references in tables" in result.stderr
     assert not output.exists()
     assert lonely("migratable", str(tmp_path / "none.wasm"), "-o", str(output)).exit_code == 3
+
+
+def test_migratable_of_what_is_invalid(lonely: Cli, tmp_path: Path) -> None:
+    file, output = tmp_path / "in.wasm", tmp_path / "out.wasm"
+    # A function that returns a global which the module does not have.
+    file.write_bytes(bytes.fromhex("0061736d010000000105016000017f030201000a0601040023000b"))
+    result = lonely("migratable", str(file), "-o", str(output))
+    assert result.exit_code == 1
+    assert "not a valid program" in result.stderr

@@ -180,6 +180,18 @@ async def test_what_can_move(realm: LocalRealm, tmp_path: Path) -> None:
     assert "functions can be suspended" in said[line]
 
 
+async def test_a_program_prepared_by_hand(tmp_path: Path) -> None:
+    page = HOWTO / "prepare-a-program.md"
+    program = (ROOT / "wasm-apps" / "queens" / "queens.wasm").read_bytes()
+    (tmp_path / "app.wasm").write_bytes(program)
+    for _, *words in script(page):
+        assert "app.movable.wasm" in await run(*ARTS, *words, cwd=tmp_path)
+    (code,) = blocks(page, "python")
+    (tmp_path / "script.py").write_text(code)
+    said = await run(sys.executable, "script.py", "app.wasm", cwd=tmp_path)
+    assert re.search(r"functions can be suspended\n\d+ bytes of continuations\n", said)
+
+
 def address(realm: LocalRealm) -> tuple[str, int]:
     """Host and port of its broker."""
     host, port = realm.broker_url.removeprefix("mqtt://").split(":")
