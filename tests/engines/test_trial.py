@@ -45,7 +45,7 @@ def test_a_program_that_does_not_pause_is_left_to_itself(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", ["echo/echo", "faulty/trap", "hello/hello", "counter/counter"])
 def test_nothing_can_be_said_of_what_waits_or_ends(name: str) -> None:
     wasm = (APPS / f"{name}.wasm").read_bytes()
-    assert measured(wasm, Profile.RESPONSIVE, 0.2).number < 3
+    assert measured(wasm, Profile.RESPONSIVE, 0.2).number < 10
 
 
 def test_nothing_can_be_said_of_what_cannot_be_instantiated() -> None:
