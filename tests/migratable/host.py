@@ -7,7 +7,7 @@ the contract, so that a failing test points at the transformer and not at a runt
 import ctypes
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import wasmtime
@@ -61,10 +61,11 @@ class World:
     at_end: bool = True
     out: bytes = b""
     clock: int = 0
+    random: int = 1
 
     def copy(self) -> "World":
         """An independent world in the same condition."""
-        return World(list(self.args), self.stdin, self.at_end, self.out, self.clock)
+        return replace(self, args=list(self.args))
 
 
 @dataclass
@@ -315,6 +316,19 @@ class Guest:
         """A clock that ticks a millisecond at every look."""
         self.world.clock += 1_000_000
         self._write(result, struct.pack("<Q", self.world.clock))
+        return 0
+
+    def random_get(self, at: int, size: int) -> int:
+        """Numbers that only look like chance."""
+        content = bytearray()
+        for _ in range(size):
+            self.world.random = (self.world.random * 1103515245 + 12345) & 0x7FFFFFFF
+            content.append(self.world.random >> 16 & 255)
+        self._write(at, bytes(content))
+        return 0
+
+    def sched_yield(self) -> int:
+        """There is nobody else."""
         return 0
 
     def poll_oneoff(self, wanted: int, events: int, count: int, number: int) -> int:
