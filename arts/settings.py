@@ -86,6 +86,8 @@ class ProgramSettings(_Section):
     fetch_timeout: PositiveFloat = 30.0
     """For each attempt at a URL."""
     fetch_attempts: PositiveInt = 4
+    continuations_bytes: PositiveInt = 256 * 1024 * 1024
+    """How much of what continues captured stacks is kept for the next who asks."""
 
 
 class LogSettings(_Section):

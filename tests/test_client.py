@@ -21,6 +21,7 @@ from arts.errors import (
     ProgramError,
     Unplaceable,
 )
+from arts.migratable import Continuations, ResumePoint
 from arts.programs.store import ProgramStore
 from arts.protocol import codec
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, Query
@@ -373,6 +374,28 @@ async def test_upload(
             await client.upload(tmp_path / "nowhere.wasm")
     with pytest.raises(BusError, match=f"cannot upload to {url}"):
         await client.upload(COUNTER)
+
+
+async def test_continuations(
+    client: Client, supervisor: ScriptedSupervisor, broker: MemoryBroker, tmp_path: Path
+) -> None:
+    store = ProgramStore(tmp_path)
+    program = await store.add(COUNTER.read_bytes())
+    with pytest.raises(BusError, match="serves no HTTP"):
+        await client.continuations(program.digest, [(0, 1)])
+    async with serve(store) as url:
+        supervisor.announce(http_url=url)
+        await delivered(broker)
+        made = Continuations(store.read(program.digest)).module([ResumePoint(0, 1)])
+        assert await client.continuations(program.digest, [(0, 1)]) == made
+        with pytest.raises(NotFound, match="no program"):
+            await client.continuations("0" * 64, [(0, 1)])
+        with pytest.raises(FailedPrecondition, match="not prepared"):
+            await client.continuations(program.source_digest, [(0, 1)])
+        with pytest.raises(InvalidRequest, match="has no point 99"):
+            await client.continuations(program.digest, [(0, 99)])
+    with pytest.raises(BusError, match=f"cannot ask {url}"):
+        await client.continuations(program.digest, [(0, 1)])
 
 
 async def test_upload_where_there_is_no_http(client: Client) -> None:

@@ -4,11 +4,15 @@
     GET  /programs               every program that is known
     POST /programs?name=NAME     the body is a program; answers with what was made of it
     GET  /programs/{sha256}      its bytes, which never change
+    POST /programs/{sha256}/continuations
+                                 the body is a JSON list of [function id, resume]; the answer a
+                                 module that exports c0, c1, ... for these points, in their order
     GET  /mqtt                   the broker, over a websocket, for browsers
 
 An error is a JSON object ``{"error": "one sentence", "code": "..."}``. Knows nothing of the realm.
 """
 
+import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,20 +21,29 @@ from typing import Any, Final
 from aiohttp import web
 
 from arts.bus.websocket import websocket_bridge
-from arts.errors import ArtsError, NotFound, ProgramError, SettingsError
+from arts.errors import (
+    ArtsError,
+    FailedPrecondition,
+    InvalidRequest,
+    NotFound,
+    ProgramError,
+    SettingsError,
+)
 from arts.model import Program
+from arts.programs.continuations import parse_points
 from arts.programs.store import ProgramStore
 
 _STORE: Final = web.AppKey("store", ProgramStore)
 # A page in a browser cannot send these to us behind its user's back (they are preflighted).
 _UPLOAD_TYPES: Final = ("application/wasm", "application/octet-stream")
 _BRIDGED: Final = ("mqtt://", "mqtts://")
-_FOREVER: Final = {
-    "Cache-Control": "public, max-age=31536000, immutable",
+_WASM: Final = {
     "Content-Type": "application/wasm",
     # Browser runtimes come from other origins; a digest is no secret and no session.
     "Access-Control-Allow-Origin": "*",
 }
+_FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable", **_WASM}
+_MAX_POINTS_BYTES: Final = 64 * 1024
 
 
 def program_document(program: Program, names: list[str]) -> dict[str, Any]:
@@ -52,6 +65,7 @@ def make_app(
     app.router.add_get("/programs", _list)
     app.router.add_post("/programs", _upload)
     app.router.add_get("/programs/{digest}", _download)
+    app.router.add_post("/programs/{digest}/continuations", _continuations)
     if broker_url is not None and broker_url.startswith(_BRIDGED):
         app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
     return app
@@ -107,6 +121,22 @@ async def _download(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=_FOREVER)
 
 
+async def _continuations(request: web.Request) -> web.Response:
+    if not 0 < (request.content_length or 0) <= _MAX_POINTS_BYTES:
+        limit = f"between 1 and {_MAX_POINTS_BYTES} bytes, and say how many"
+        return _error(InvalidRequest(f"the body must have {limit}"), 413)
+    points = parse_points(_json(await request.read()))
+    data = await request.app[_STORE].continuations(request.match_info["digest"], points)
+    return web.Response(body=data, headers=_WASM)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("the body is not JSON") from None
+
+
 @web.middleware
 async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
@@ -114,7 +144,9 @@ async def _explain_errors(request: web.Request, handler: Any) -> web.StreamRespo
         return response
     except NotFound as error:
         return _error(error, 404)
-    except ProgramError as error:
+    except FailedPrecondition as error:
+        return _error(error, 409)
+    except (InvalidRequest, ProgramError) as error:
         return _error(error, 400)
     except web.HTTPRequestEntityTooLarge:
         limit = request.app[_STORE].max_bytes

@@ -14,7 +14,7 @@ who is missing, the broker or the supervisor.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from arts.bus.address import parse_address
 from arts.bus.base import Received
 from arts.bus.mqtt import MqttBus
-from arts.client.connection import RealmConnection
+from arts.client.connection import RealmConnection, answered
 from arts.errors import BusError, FailedPrecondition, InvalidRequest, NotFound, ProgramError
 from arts.model import ModuleState
 from arts.protocol import codec
@@ -128,6 +128,19 @@ class Client:
         if "error" in document:
             raise ProgramError(document["error"])
         return document
+
+    async def continuations(self, program: str, points: Sequence[tuple[int, int]]) -> bytes:
+        """What continues a prepared program (sha256) at these (function id, resume) points.
+
+        A module that exports ``c0``, ``c1``, ... in their order. Raises ``NotFound`` for an unknown
+        program, ``FailedPrecondition`` for one that is not prepared, ``InvalidRequest`` for points
+        that it does not have, ``BusError`` if the supervisor cannot be reached over HTTP.
+        """
+        url = (await self.supervisor()).http_url
+        if url is None:
+            raise BusError("the supervisor makes no continuations: it serves no HTTP")
+        body = codec.encode_document([list(point) for point in points])
+        return await _post_bytes(f"{url}/programs/{program}/continuations", body)
 
     # ------------------------------------------------------------------ watch
 
@@ -244,6 +257,23 @@ async def _post(url: str, data: bytes, query: dict[str, str]) -> Document:
             return document
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise BusError(f"cannot upload to {url}: {error}") from None
+
+
+async def _post_bytes(url: str, body: bytes) -> bytes:
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=_UPLOAD)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.post(url, data=body) as response,
+        ):
+            if response.status == 200:
+                return await response.read()
+            document = await response.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise BusError(f"cannot ask {url}: {error}") from None
+    raise answered(document.get("code"), str(document.get("error", response.reason)))
 
 
 def _line(message: Received) -> OutputLine:

@@ -153,7 +153,7 @@ class RealmConnection:
         finally:
             del self._answers[object_id], self._unanswered[object_id]
         if not response.ok:
-            raise _error(response)
+            raise answered(response.code, str(response.details))
         details = response.details
         return details if isinstance(details, dict) else {"details": details}
 
@@ -196,12 +196,15 @@ def _tree(kind: type[ArtsError]) -> Iterator[type[ArtsError]]:
         yield from _tree(child)
 
 
-def _error(response: Response) -> ArtsError:
-    """The refusal as an exception. The deepest class with a code is what the code means."""
+def answered(code: str | None, details: str) -> ArtsError:
+    """What the supervisor refuses, as the exception that its code names.
+
+    The deepest class with a code is what the code means.
+    """
     kinds = {kind.code: kind for kind in _tree(ArtsError) if "code" in vars(kind)}
-    kind = kinds.get(response.code or "", ArtsError)
+    kind = kinds.get(code or "", ArtsError)
     if kind is Unplaceable:  # made from reasons; here they are part of the sentence already
         error = Unplaceable({})
-        error.args = (str(response.details),)
+        error.args = (details,)
         return error
-    return kind(str(response.details))
+    return kind(details)

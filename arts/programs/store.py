@@ -6,15 +6,16 @@ what programs are for: Python files and the like never come here.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from arts.errors import ProgramError
 from arts.log import get_logger
-from arts.migratable import PIPELINE_VERSION, NotWasm, Refused, prepare
+from arts.migratable import PIPELINE_VERSION, NotWasm, Refused, ResumePoint, prepare
 from arts.model import Program
 from arts.programs.catalogue import Catalogue, sha256
+from arts.programs.continuations import ContinuationStore
 from arts.programs.singleflight import SingleFlight
 from arts.programs.sources import download, find_file, is_url
 from arts.programs.validity import check_valid
@@ -40,6 +41,9 @@ class ProgramStore:
         self._preparing: SingleFlight[Program] = SingleFlight()
         self._resolving: SingleFlight[Program] = SingleFlight()
         self._files: dict[str, tuple[FileVersion, Program]] = {}
+        self._continuations = ContinuationStore(
+            directory / "continuations", self._settings.continuations_bytes, self.read
+        )
 
     @property
     def max_bytes(self) -> int:
@@ -99,8 +103,17 @@ class ProgramStore:
             raise ProgramError(f"{filename} has the sha256 {program.source_digest}, not {digest}")
         return program
 
+    async def continuations(self, digest: str, points: Sequence[ResumePoint]) -> bytes:
+        """What continues the prepared program with this sha256 (hex) at these points.
+
+        A module that exports ``c0``, ``c1``, ... in their order. Raises ``NotFound``,
+        ``FailedPrecondition`` for what is not prepared, ``InvalidRequest`` for impossible points.
+        """
+        return await self._continuations.module(digest, points)
+
     async def close(self) -> None:
         """Stop what is under way."""
+        await self._continuations.close()
         await self._resolving.close()
         await self._preparing.close()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from arts.api.http import serve
 from arts.bus.broker import Broker
 from arts.client import Client
 from arts.errors import SettingsError
+from arts.migratable import Continuations, ResumePoint
 from arts.programs.store import ProgramStore
 from arts.settings import ProgramSettings
 from tests.support.broker import unique
@@ -93,6 +95,63 @@ async def test_a_form_of_a_web_page_uploads_nothing(
     async with client.post("/programs", data={"file": io.BytesIO(COUNTER)}) as response:
         assert response.status == 415
     assert list(store.programs()) == []
+
+
+async def ask_for(client: aiohttp.ClientSession, digest: str, points: object) -> tuple[int, bytes]:
+    """Status and body of the answer to a request for continuations."""
+    body = points if isinstance(points, bytes) else json.dumps(points).encode()
+    async with client.post(f"/programs/{digest}/continuations", data=body) as response:
+        if response.status != 200:
+            assert set(await response.json()) == {"error", "code"}
+        return response.status, await response.read()
+
+
+async def test_continuations(client: aiohttp.ClientSession, store: ProgramStore) -> None:
+    program = await store.add(COUNTER)
+    points = [ResumePoint(1, 2), ResumePoint(0, 1)]
+    made = Continuations(store.read(program.digest)).module(points)
+    assert await ask_for(client, program.digest, points) == (200, made)
+    async with client.post(
+        f"/programs/{program.digest}/continuations", json=points, headers={"Origin": "http://x"}
+    ) as response:
+        assert response.content_type == "application/wasm"
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("points", "status", "says"),
+    [
+        (b"", 413, "how many"),
+        (b"[" * 50_000, 400, "not JSON"),
+        (b"\xff", 400, "not JSON"),
+        (b" " * 70_000, 413, "65536"),
+        ([], 400, "must be a list"),
+        ({"0": 1}, 400, "must be a list"),
+        ([[0, 1]] * 1001, 400, "at most 1000"),
+        ([[0]], 400, "each point"),
+        ([[0, True]], 400, "each point"),
+        ([0, 1], 400, "each point"),
+        ([[0, 0]], 400, "has no point 0"),
+        ([[0, 10**30]], 400, "has no point"),
+        ([[-1, 1]], 400, "no function id -1"),
+        ([[0, 1], [10**6, 1]], 400, "no function id 1000000"),
+    ],
+)
+async def test_points_that_are_none(
+    client: aiohttp.ClientSession, store: ProgramStore, points: object, status: int, says: str
+) -> None:
+    program = await store.add(COUNTER)
+    found, body = await ask_for(client, program.digest, points)
+    assert (found, says in body.decode()) == (status, True), body
+
+
+async def test_no_continuations_of_what_is_not_prepared(
+    client: aiohttp.ClientSession, store: ProgramStore
+) -> None:
+    program = await store.add(COUNTER)
+    assert (await ask_for(client, program.source_digest, [[0, 1]]))[0] == 409
+    assert (await ask_for(client, "0" * 64, [[0, 1]]))[0] == 404
+    assert (await ask_for(client, "nonsense", [[0, 1]]))[0] == 404
 
 
 async def test_an_address_in_use(store: ProgramStore) -> None:
