@@ -110,7 +110,11 @@ function accessors(types) {
     const set = [0x24, ...leb(n)];
     LANES[type].forEach(({ carrier, read, write }, lane) => {
       const wide = carrier === "i64" ? 1 : 0;
-      const add = (/** @type {string} */ title, /** @type {number} */ kind, /** @type {number[]} */ code) => {
+      const add = (
+        /** @type {string} */ title,
+        /** @type {number} */ kind,
+        /** @type {number[]} */ code,
+      ) => {
         exports.push([...name(title), 0, ...leb(functions.length)]);
         functions.push([kind]);
         bodies.push(sized([0, ...code, 0x0b]));

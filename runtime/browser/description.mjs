@@ -110,12 +110,20 @@ export function parseDescription(fields) {
   check(fields, "blocking", isListOf(isPairOfNames));
   check(fields, "blocksOn", isListOf(isPairOfNames));
   check(fields, "functions", isListOf(isCount));
-  check(fields, "frameSizes", isListOf((value) => isCount(value) && value >= TRAILER));
+  check(
+    fields,
+    "frameSizes",
+    isListOf((value) => isCount(value) && value >= TRAILER),
+  );
   check(fields, "points", isListOf(isCount));
   check(fields, "memories", isCount);
   check(fields, "tables", isCount);
   check(fields, "globals", isListOf(isNumberedType));
-  check(fields, "mutableTables", isListOf((value) => isCount(value) && value < fields.tables));
+  check(
+    fields,
+    "mutableTables",
+    isListOf((value) => isCount(value) && value < fields.tables),
+  );
   const sizes = [fields.functions, fields.frameSizes, fields.points].map((list) => list.length);
   if (new Set(sizes).size !== 1) throw malformed("its lists of functions differ in length");
   if (fields.frames === "primary" && (fields.poll === "flag" || fields.memories === 0)) {

@@ -7,7 +7,7 @@
 const encoder = new TextEncoder();
 
 /**
- * A file (bytes) or a directory (its entries, in order of their names).
+ * A file (bytes) or a directory (its entries, in an order that depends on nothing but the paths).
  * @typedef {{ inode: bigint, bytes: Uint8Array }} File
  * @typedef {{ inode: bigint, entries: Map<string, Node> }} Directory
  * @typedef {File | Directory} Node
@@ -21,7 +21,12 @@ export class Files {
   constructor(contents = {}) {
     let inodes = 1n;
     this.#root = { inode: inodes++, entries: new Map() };
-    for (const path of Object.keys(contents).sort()) {
+    const byPath = Object.entries(contents).map(([path, content]) => ({
+      path: Files.join("", path),
+      content,
+    }));
+    byPath.sort((a, b) => (a.path < b.path ? -1 : 1));
+    for (const { path, content } of byPath) {
       const steps = stepsOf(path);
       const title = steps.pop();
       if (title === undefined) throw new TypeError(`${path} names no file`);
@@ -35,7 +40,6 @@ export class Files {
         if (!("entries" in next)) throw new TypeError(`${path} lies in a file`);
         at = next;
       }
-      const content = contents[path];
       const bytes = typeof content === "string" ? encoder.encode(content) : content;
       if (at.entries.has(title)) throw new TypeError(`${path} is there twice`);
       at.entries.set(title, { inode: inodes++, bytes });

@@ -15,16 +15,15 @@
  */
 
 import { GlobalBits } from "./bits.mjs";
-import {
+import { MigratableError, OWN_BASE, PAGE, describe, linkStack, walkStack } from "./description.mjs";
+
+export {
+  ABI_VERSION,
   MigratableError,
-  OWN_BASE,
-  PAGE,
   describe,
-  linkStack,
+  parseDescription,
   walkStack,
 } from "./description.mjs";
-
-export { ABI_VERSION, MigratableError, describe, parseDescription, walkStack } from "./description.mjs";
 
 /** @typedef {import("./description.mjs").Description} Description */
 /** @typedef {import("./description.mjs").Point} Point */
@@ -173,7 +172,9 @@ export class Instance {
     this.#frames = this.#own("arts.frames", WebAssembly.Memory);
     this.#slotTable = this.#own("arts.slots", WebAssembly.Table);
     this.#countdown =
-      program.description.poll === "countdown" ? this.#own("arts.countdown", WebAssembly.Global) : null;
+      program.description.poll === "countdown"
+        ? this.#own("arts.countdown", WebAssembly.Global)
+        : null;
   }
 
   #accessors;
@@ -213,11 +214,11 @@ export class Instance {
   /**
    * For host functions that would block: they call it, return zeros, and are called again with the
    * same arguments when the program goes on.
-   * @returns {0}
+   * @returns {false} what JavaScript makes a zero of every number type
    */
   park() {
     this.#state.value = 1;
-    return 0;
+    return false;
   }
 
   // ------------------------------------------------------------------ turns
@@ -233,7 +234,11 @@ export class Instance {
     if (this.stack.length > 0) throw misuse("the program is parked: resume it");
     const call = this.exports[name];
     if (typeof call !== "function") throw misuse(`the program exports no function ${name}`);
-    if (!this.#started && START_FUNCTION in this.exports && ![START, START_FUNCTION].includes(name)) {
+    if (
+      !this.#started &&
+      START_FUNCTION in this.exports &&
+      ![START, START_FUNCTION].includes(name)
+    ) {
       throw misuse(`call ${START_FUNCTION} before ${name}`);
     }
     if (this.#started && name === START_FUNCTION) throw misuse("the program has been started");
@@ -270,7 +275,9 @@ export class Instance {
     for (const { point } of walkStack(this.stack, this.program.description)) {
       if (this.#slotOf(point) === undefined) missing.set(point.join(), point);
     }
-    return /** @type {Point[]} */ ([...missing.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]));
+    return /** @type {Point[]} */ (
+      [...missing.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    );
   }
 
   /**
@@ -309,7 +316,11 @@ export class Instance {
       started: this.#started,
       memories: this.#memories.map((memory) => new Uint8Array(memory.buffer).slice()),
       stack: this.stack.slice(),
-      globals: description.globals.map(([number, type], n) => [number, type, this.#globals.read(n)]),
+      globals: description.globals.map(([number, type], n) => [
+        number,
+        type,
+        this.#globals.read(n),
+      ]),
       tables: description.mutableTables.map((number) => [number, this.#elements(number)]),
     };
   }
@@ -385,8 +396,8 @@ export class Instance {
   }
 
   get #memories() {
-    return numbers(this.program.description.memories).map((n) =>
-      /** @type {WebAssembly.Memory} */ (this.#own(`arts.memory.${n}`, WebAssembly.Memory)),
+    return numbers(this.program.description.memories).map(
+      (n) => /** @type {WebAssembly.Memory} */ (this.#own(`arts.memory.${n}`, WebAssembly.Memory)),
     );
   }
 
@@ -394,7 +405,11 @@ export class Instance {
     if (this.#bits === undefined) {
       const { globals } = this.program.description;
       const found = globals.map(([n]) => this.#own(`arts.global.${n}`, WebAssembly.Global));
-      this.#bits = new GlobalBits(this.#accessors, found, globals.map(([, type]) => type));
+      this.#bits = new GlobalBits(
+        this.#accessors,
+        found,
+        globals.map(([, type]) => type),
+      );
     }
     return this.#bits;
   }
@@ -402,7 +417,8 @@ export class Instance {
   /** @param {State} state */
   #fillGlobals(state) {
     const wanted = this.program.description.globals;
-    const list = (/** @type {any[]} */ globals) => globals.map(([n, type]) => `${n}:${type}`).join();
+    const list = (/** @type {any[]} */ globals) =>
+      globals.map(([n, type]) => `${n}:${type}`).join();
     if (list(state.globals) !== list(wanted)) throw contradiction("list of globals");
     state.globals.forEach(([number, type, bits], n) => {
       if (bits.length !== GlobalBits.size(type)) throw contradiction(`value of global ${number}`);

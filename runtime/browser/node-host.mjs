@@ -82,7 +82,8 @@ class Pauser {
 
 /** The commands. Programs and instances are known by numbers. */
 class Host {
-  /** @type {Map<number, { module: WebAssembly.Module, program: Program | null }>} */ #programs = new Map();
+  /** @type {Map<number, { module: WebAssembly.Module, program: Program | null }>} */ #programs =
+    new Map();
   /** @type {Map<number, Guest>} */ #guests = new Map();
   #numbers = 0;
 

@@ -96,7 +96,7 @@ export class Wasi {
   /** @type {() => WebAssembly.Memory} */ #memory = () => {
     throw new Error("the world is not attached to an instance");
   };
-  /** @type {() => number} */ #park = () => EAGAIN;
+  /** @type {() => number | boolean} */ #park = () => EAGAIN;
   /** @type {Uint8Array[]} */ #args;
   /** @type {Uint8Array[]} */ #env;
   /** @type {Uint8Array} */ #stdin;
@@ -108,7 +108,14 @@ export class Wasi {
   /** @type {Map<number, { path: string, node: Node, offset: number }>} */ #open = new Map();
 
   /** @param {WasiOptions} [options] */
-  constructor({ args = ["program"], env = {}, stdin = "", atEnd = true, files = {}, seed = 1 } = {}) {
+  constructor({
+    args = ["program"],
+    env = {},
+    stdin = "",
+    atEnd = true,
+    files = {},
+    seed = 1,
+  } = {}) {
     this.#args = args.map(bytesOf);
     this.#env = Object.entries(env).map(([name, value]) => encoder.encode(`${name}=${value}`));
     this.#stdin = bytesOf(stdin);
@@ -120,7 +127,7 @@ export class Wasi {
 
   /**
    * Give the world its program: where it writes to, and what a reader does that must wait.
-   * @param {{ memory: () => WebAssembly.Memory, park?: () => number }} program
+   * @param {{ memory: () => WebAssembly.Memory, park?: () => number | boolean }} program
    */
   attach({ memory, park }) {
     this.#memory = memory;
@@ -193,7 +200,8 @@ export class Wasi {
     const functions = {};
     for (const [name, answer] of Object.entries(ANSWERS)) functions[name] = () => answer;
     for (const name of Object.getOwnPropertyNames(Wasi.prototype)) {
-      if (name.includes("_")) functions[name] = unsigned(/** @type {any} */ (this)[name].bind(this));
+      if (name.includes("_"))
+        functions[name] = unsigned(/** @type {any} */ (this)[name].bind(this));
     }
     return { wasi_snapshot_preview1: functions };
   }
