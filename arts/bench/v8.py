@@ -259,6 +259,7 @@ class Program:
         runs: int = 1,
         entry: str = "_start",
         args: Sequence[Value] = (),
+        answers: Answers | None = None,
     ) -> Runs:
         """Run the whole program, prepared or plain, each time in a fresh instance."""
         answer = self._node.ask(
@@ -268,6 +269,7 @@ class Program:
             runs=runs,
             entry=entry,
             args=list(map(_value, args)),
+            answers=_answers(answers),
         )
         seconds = [nanoseconds / 1e9 for nanoseconds in answer["ns"]]
         return Runs(seconds, answer["outcome"], _read(answer["stdout"]), _read(answer["stderr"]))

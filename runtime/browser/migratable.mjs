@@ -92,7 +92,7 @@ export class Program {
   async instantiate(imports) {
     const types = this.description.globals.map(([, type]) => type);
     this.#accessors ??= await GlobalBits.compile(types);
-    const instance = await WebAssembly.instantiate(this.module, imports);
+    const instance = await instantiate(this.module, imports);
     return new Instance(this, instance, imports, this.#accessors);
   }
 
@@ -289,11 +289,7 @@ export class Instance {
     const points = this.missing;
     if (points.length === 0) return;
     const module = await this.program.continuations(points, make);
-    const own = Object.fromEntries(
-      Object.entries(this.exports).filter(([name]) => name.startsWith("arts.")),
-    );
-    const imports = { ...this.imports, arts: { ...this.imports.arts, ...own } };
-    const made = (await WebAssembly.instantiate(module, imports)).exports;
+    const made = (await instantiate(module, this.#importsOf(module))).exports;
     const first = this.#slotTable.grow(points.length);
     points.forEach((point, n) => {
       this.#slotTable.set(first + n, made[`c${n}`]);
@@ -347,6 +343,18 @@ export class Instance {
   }
 
   // ------------------------------------------------------------------ inside
+
+  /**
+   * What continuations import: of the program by its names, and what it imports itself.
+   * @param {WebAssembly.Module} continuations
+   */
+  #importsOf(continuations) {
+    /** @type {Record<string, any>} */ const own = { ...this.imports.arts };
+    for (const { module, name } of WebAssembly.Module.imports(continuations)) {
+      if (module === "arts" && name.startsWith("arts.")) own[name] = this.exports[name];
+    }
+    return { ...this.imports, arts: own };
+  }
 
   /** @param {() => any} enter */
   #turn(enter) {
@@ -505,12 +513,44 @@ export class Instance {
 }
 
 /**
+ * Continuations are small: what takes longest is to wait for another thread.
  * @param {Point[]} points
  * @param {MakeContinuations} make
  */
 async function compileMade(points, make) {
   const made = await make(points);
-  return made instanceof WebAssembly.Module ? made : WebAssembly.compile(made);
+  if (made instanceof WebAssembly.Module) return made;
+  return atOnce(
+    () => new WebAssembly.Module(made),
+    () => WebAssembly.compile(made),
+  );
+}
+
+/**
+ * @param {WebAssembly.Module} module
+ * @param {WebAssembly.Imports} imports
+ */
+function instantiate(module, imports) {
+  return atOnce(
+    () => new WebAssembly.Instance(module, imports),
+    () => WebAssembly.instantiate(module, imports),
+  );
+}
+
+/**
+ * The main thread of a browser refuses (with a RangeError) to do something large at once.
+ * @template T
+ * @param {() => T} now
+ * @param {() => Promise<T>} soon
+ * @returns {Promise<T>}
+ */
+async function atOnce(now, soon) {
+  try {
+    return now();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return soon();
+  }
 }
 
 /**

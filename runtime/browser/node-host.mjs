@@ -15,6 +15,12 @@ import { Wasi } from "./wasi.mjs";
 /** @typedef {import("./migratable.mjs").Instance} Instance */
 /** @typedef {import("./migratable.mjs").State} State */
 
+/**
+ * What host functions that are no part of WASI answer, in turn, the last one again and again;
+ * null parks.
+ * @typedef {[module: string, name: string, answers: any[]][]} Answers
+ */
+
 /** Modules that an engine compiles if it can do what their names say. */
 const PROBES = {
   multiMemory: "05050200010001",
@@ -40,26 +46,15 @@ class Guest {
   }
 }
 
-/** Counts host calls, and asks for a pause at one of them; answers those that tests script. */
+/** Counts host calls, and asks for a pause at one of them. */
 class Pauser {
   /** @type {Instance | null} */ instance = null;
   calls = 0;
   pauseAt = 0;
 
-  /**
-   * @param {WebAssembly.Imports} imports
-   * @param {[string, string, any[]][]} answers of functions that are no part of WASI; null parks
-   */
+  /** @param {WebAssembly.Imports} imports @param {Answers} answers */
   constructor(imports, answers) {
-    /** @type {Record<string, any>} */ const all = { ...imports };
-    for (const [module, name, list] of answers) {
-      const left = list.map((answer) => (answer === null ? null : fromJson(answer)));
-      const next = () => {
-        const answer = left.length > 1 ? left.shift() : left[0];
-        return answer === null ? this.instance?.park() : answer;
-      };
-      all[module] = { ...all[module], [name]: next };
-    }
+    const all = withAnswers(imports, answers, () => this.instance?.park());
     this.imports = Object.fromEntries(
       Object.entries(all).map(([module, functions]) => [
         module,
@@ -191,14 +186,15 @@ class Host {
   }
 
   /** Whole runs, each in a fresh instance, of a program prepared or plain. @param {any} command */
-  async time({ program, world, entry = "_start", args = [], runs = 1 }) {
+  async time({ program, world, entry = "_start", args = [], runs = 1, answers = [] }) {
     const { module } = this.#program(program);
     const times = [];
     /** @type {Wasi | null} */ let wasi = null;
     let ended = null;
     for (let run = 0; run < runs; run++) {
       const fresh = (wasi = new Wasi(worldFromJson(world)));
-      const { exports } = await WebAssembly.instantiate(module, fresh.imports);
+      const imports = withAnswers(fresh.imports, answers, () => null);
+      const { exports } = await WebAssembly.instantiate(module, imports);
       fresh.attach({ memory: () => memoryOf(exports) });
       const call = /** @type {(...args: any[]) => any} */ (exports[entry]);
       ended = timed(fresh, () => ({ parked: false, result: call(...fromJson(args)) }));
@@ -251,6 +247,20 @@ function timed(wasi, turn) {
     if (wasi.exitCode === null) throw error;
     return { outcome: "exited", code: wasi.exitCode, ns };
   }
+}
+
+/** @param {WebAssembly.Imports} imports @param {Answers} answers @param {() => any} park */
+function withAnswers(imports, answers, park) {
+  /** @type {Record<string, Record<string, any>>} */ const all = { ...imports };
+  for (const [module, name, list] of answers) {
+    const left = list.map(fromJson);
+    const next = () => {
+      const answer = left.length > 1 ? left.shift() : left[0];
+      return answer === null ? park() : answer;
+    };
+    all[module] = { ...all[module], [name]: next };
+  }
+  return all;
 }
 
 /** @param {bigint} begin */

@@ -255,7 +255,7 @@ def test_a_stack_that_does_not_fit_is_refused(parked: tuple[Program, State]) -> 
     size = program.continuations.description.frame_sizes[0]
     deep = (bytes(size - len(frame)) + frame) * ((17 << 20) // size)
     guest = program.restore(replace(state, stack=deep))
-    with pytest.raises(V8Error, match="corrupt: a stack of .* bytes does not fit"):
+    with pytest.raises(V8Error, match=r"corrupt: a stack of .* bytes does not fit"):
         guest.run()
 
 
