@@ -1,6 +1,7 @@
 """Builds the example programs: C with the pinned toolchain's WASI target, WAT by wasmtime.
 
-Knows which source makes which module and the one set of compiler flags. The output is
+Knows which source makes which module and the one set of compiler flags. Programs of other people
+or in other languages have a recipe (see `recipes.py`). The output is
 reproducible: the same sources and toolchain give the same bytes, which `--check` asserts.
 Refuses to know what the programs do, and touches no module that has no source beside it
 (`faulty/notwasm.wasm` is plain text on purpose).
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import recipes
 import wasmtime
 
 APPS: Final = Path(__file__).resolve().parent
@@ -37,12 +39,18 @@ FLAGS: Final = (
 
 
 def sources(root: Path = APPS) -> dict[str, Path]:
-    """All programs as name -> source, for example `hello` or `bench/nbody`.
+    """All programs that are one file of ours, as name -> source: `hello` or `bench/nbody`.
 
     A program with a folder of its own is named by the folder, one of many in a folder by both.
     """
+    cooked = {path.parent for path in root.glob("*/*.toml")}
     found = sorted(path for suffix in ("c", "wat") for path in root.glob(f"*/*.{suffix}"))
-    return {_name(path): path for path in found}
+    return {_name(path): path for path in found if path.parent not in cooked}
+
+
+def cooked(root: Path = APPS) -> dict[str, Path]:
+    """All programs that have a recipe, as name -> recipe, for example `lua`."""
+    return {_name(path): path for path in sorted(root.glob("*/*.toml"))}
 
 
 def _name(source: Path) -> str:
@@ -51,7 +59,7 @@ def _name(source: Path) -> str:
 
 
 def build(source: Path, output: Path) -> None:
-    """Compiles one `.c` or `.wat` file into the module `output`.
+    """Compiles one `.c`, `.wat` or recipe (`.toml`) into the module `output`.
 
     Raises `subprocess.CalledProcessError` or `wasmtime.WasmtimeError` on a faulty source (the
     compiler says why on stderr) and `RuntimeError` when the toolchain is not the pinned one.
@@ -60,6 +68,9 @@ def build(source: Path, output: Path) -> None:
         output.write_bytes(wasmtime.wat2wasm(source.read_bytes()))
         return
     _require_pinned_toolchain()
+    if source.suffix == ".toml":
+        recipes.build(source, output)
+        return
     # Run beside the source with a bare file name, so that no path gets into the module.
     command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, source.name, "-o", str(output)]
     subprocess.run(command, cwd=source.parent, check=True)
@@ -86,7 +97,7 @@ def differs(source: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds or checks the named programs, all by default. Returns the exit code."""
-    known = sources()
+    known = sources() | cooked()
     parser = argparse.ArgumentParser(description="Build the example programs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument(

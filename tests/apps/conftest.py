@@ -1,6 +1,7 @@
 """Fixtures of the example programs: a metered engine, a way to run, and the build script."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ def run(engine: wasmtime.Engine, tmp_path: Path) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
     """`wasm-apps/build.py` as a module: it is a script, not part of a package."""
+    sys.path.append(str(APPS))
     spec = importlib.util.spec_from_file_location("wasm_apps_build", APPS / "build.py")
     assert spec is not None
     assert spec.loader is not None
