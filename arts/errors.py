@@ -21,6 +21,7 @@ our own invariants are ``InvariantError`` (an ``AssertionError``): a bug, never 
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 
 class ArtsError(Exception):
@@ -46,9 +47,20 @@ class InvalidRequest(RequestError):
 
 
 class NotFound(RequestError):
-    """No such runtime, module or program."""
+    """No such runtime, module or program. ``kind`` says which of these, ``key`` what was asked."""
 
     code = "not_found"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Literal["runtime", "module"] | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.key = key
 
 
 class AlreadyExists(RequestError):

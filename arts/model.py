@@ -7,9 +7,10 @@ Times: ``created_at`` is wall time (seconds since the epoch) and only shown to p
 that decides is monotonic, lives in the realm's deadlines and is never stored.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Final, Literal
 
 
 class RuntimeState(StrEnum):
@@ -76,6 +77,19 @@ class OnRuntimeLost(StrEnum):
     """Start it elsewhere (from its newest checkpoint, if there is one)."""
     WAIT = "wait"
     """Keep it for that runtime."""
+
+
+class OnCrash(StrEnum):
+    """What a module wants when it fails while it runs."""
+
+    IGNORE = "ignore"
+    """Stay failed."""
+    RESTART = "restart"
+    """Begin again, after a pause that grows from crash to crash."""
+
+
+UNLIMITED: Final = 1_000_000_000
+"""As many modules as a runtime that sets no limit is said to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,10 @@ class ModuleSpec:
     """Only this runtime (uuid) will do."""
     limits: Limits = Limits()
     on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
+    on_crash: OnCrash = OnCrash.IGNORE
     fileid: str | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """What was said besides: kept, shown and passed on to a runtime that may know what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +172,13 @@ class ReplyTo:
 
     topic: str
     object_id: str
-    dialect: str = "arts"
+    dialect: str = "native"
+    action: str = field(default="", compare=False)
+    """What was asked for, about what kind of thing, and which: some dialects repeat it."""
+    kind: str = field(default="", compare=False)
+    about: str = field(default="", compare=False)
+    said: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The request itself, for dialects that quote it in a refusal; never kept for later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +231,11 @@ class Module:
     created_at: float = 0.0
     attempts: tuple[str, ...] = ()
     """Runtimes that failed to start this generation."""
+    crashes: int = 0
+    """How often it was started again because it had failed."""
+    heard: bool = False
+    """The runtime it was asked to be on may have heard the request itself: if it speaks the
+    asker's dialect, it needs no start command."""
 
     @property
     def uuid(self) -> str:
@@ -250,7 +278,12 @@ class Runtime:
     """Silence longer than this is suspicious; 0 for runtimes that never promised keepalives."""
     load: Load | None = field(default=None, compare=False)
     created_at: float = 0.0
-    dialect: str = "arts"
+    dialect: str = "native"
+    """In which it registered, and so must be spoken to."""
+    manager: str | None = None
+    """uuid of the manager that owns it and takes it along when it goes."""
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    """What it said besides of itself: kept and shown."""
 
     @property
     def reports(self) -> bool:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import arts
@@ -21,6 +21,8 @@ from arts.errors import ArtsError, BusError, InvalidRequest, StoreError
 from arts.log import get_logger
 from arts.model import Module, Program, Runtime
 from arts.protocol import codec
+from arts.protocol.dialects.base import Malformed, Outgoing
+from arts.protocol.dialects.registry import Dialects
 from arts.protocol.messages import Request, Response, SupervisorNotice
 from arts.protocol.topics import Topics
 from arts.realm.effects import (
@@ -79,6 +81,9 @@ class Supervisor:
         self._programs = programs
         self._clock = clock
         self._topics = Topics(settings.name)
+        self._dialects = Dialects(self._topics)
+        self._heard: set[str] = set()
+        """Topics that are listened to for the sake of one runtime each."""
         self._notice = SupervisorNotice(
             instance=uuid.uuid4().hex, http_url=http_url, version=arts.__version__
         )
@@ -92,7 +97,7 @@ class Supervisor:
     async def run(self) -> None:
         """Restore the realm, then serve it until cancelled; say farewell on the way out."""
         self._restore()
-        for topic_filter, qos in self._subscriptions():
+        for topic_filter, qos in self._dialects.subscriptions():
             self._bus.subscribe(topic_filter, qos)
         try:
             while True:
@@ -105,14 +110,6 @@ class Supervisor:
             self._show_stale()
             self._announce(online=False)
 
-    def _subscriptions(self) -> Iterator[tuple[str, int]]:
-        topics = self._topics
-        for topic in (topics.registry, f"{topics.registry}/+", topics.control):
-            yield topic, 1
-        yield topics.events_of("+"), 1
-        for topic in (topics.keepalive, topics.keepalive_of("+")):
-            yield topic, 0
-
     def _restore(self) -> None:
         now = self._clock()
         self.realm = Realm(self._settings, wall_offset=time.time() - now)
@@ -123,6 +120,7 @@ class Supervisor:
         ]
         # Runtimes first: a module's place is counted on a runtime that is there.
         records.sort(key=lambda record: isinstance(record, Module))
+        self._listen_to(Record("runtime", r.uuid, r) for r in records if isinstance(r, Runtime))
         self._settle(self.realm.restore(records, now))
         if not self._bus.connected:
             self._settle(self.realm.handle(LinkLost(), now))
@@ -135,8 +133,7 @@ class Supervisor:
         for event in happened:
             match event:
                 case Received():
-                    if (decoded := self._decode_message(event)) is not None:
-                        yield decoded
+                    yield from self._decode_message(event)
                 case Connected():
                     self._announce(online=True)
                     yield LinkRestored()
@@ -146,20 +143,20 @@ class Supervisor:
                 case SubscriptionRefused(topic_filter, code):
                     log.error("broker.subscription_refused", topic=topic_filter, code=code)
 
-    def _decode_message(self, message: Received) -> Event | None:
+    def _decode_message(self, message: Received) -> Sequence[Event]:
         try:
             if message.topic.startswith(self._topics.events_of("")):
-                return codec.decode_report(message.payload)
-            return codec.decode_request(
+                return [codec.decode_report(message.payload)]
+            return self._dialects.decode(
                 message.topic, message.payload, new_id=lambda: str(uuid.uuid4()), wall=time.time()
             )
-        except codec.Malformed as error:
+        except Malformed as error:
             log.info("request.malformed", topic=message.topic, error=str(error))
             if error.reply:
                 self._say(Reply(error.reply, _refused(error)))
         except InvalidRequest as error:
             log.info("report.malformed", topic=message.topic, error=str(error))
-        return None
+        return ()
 
     # ------------------------------------------------------------------ the batch
 
@@ -221,10 +218,20 @@ class Supervisor:
                     self._fetch(effect)
                 case Note(event, fields):
                     journal.append({"at": time.time(), "event": event, **fields})
+        self._listen_to(records.values())
         self._show_soon(records)
         if journal:
             self._publish(self._topics.journal, codec.encode_document(journal))
             _log_journal(journal)
+
+    def _listen_to(self, records: Iterable[Record]) -> None:
+        """Runtimes of some dialects say something on topics of their own."""
+        for record in records:
+            if isinstance(record.value, Runtime):
+                topic = self._dialects.control_of(record.value)
+                if topic is not None and topic not in self._heard:
+                    self._heard.add(topic)
+                    self._bus.subscribe(topic)
 
     def _arm(self) -> None:
         """One timer for whatever runs out next."""
@@ -239,14 +246,15 @@ class Supervisor:
     # ------------------------------------------------------------------ out
 
     def _say(self, effect: Command | Reply) -> None:
+        said: Sequence[Outgoing]
         if isinstance(effect, Reply):
-            payload = codec.encode_response(effect.to, effect.response)
-            self._publish(effect.to.topic, payload, qos=1)
-            return
-        runtime = self.realm.runtime(effect.runtime)
-        native = runtime is None or runtime.reports
-        payload = codec.encode_command(effect.message, native=native)
-        self._publish(self._topics.control_of(effect.runtime), payload, qos=1)
+            said = self._dialects.answer(effect.to, effect.response)
+        else:
+            runtime = self.realm.runtime(effect.runtime)
+            dialect = runtime.dialect if runtime else "native"
+            said = self._dialects.forward(effect.runtime, dialect, effect.message)
+        for topic, payload in said:
+            self._publish(topic, payload, qos=1)
 
     def _show_soon(self, changed: Iterable[tuple[str, str]]) -> None:
         """The read model may lag a little: a module that starts at once is shown once."""
@@ -315,6 +323,8 @@ def _row(record: Record) -> Row:
 
 
 def _refused(error: Exception) -> Response:
+    if isinstance(error, Malformed):
+        return Response(ok=False, details=str(error), code=error.code, subject=error.subject)
     if isinstance(error, StoreError):
         return Response(ok=False, details=f"cannot be made durable: {error}", code=error.code)
     if isinstance(error, ArtsError):

@@ -20,6 +20,7 @@ from arts.model import (
     Limits,
     Load,
     ModuleSpec,
+    OnCrash,
     OnRuntimeLost,
     Program,
     ReplyTo,
@@ -76,6 +77,10 @@ class RegisterRuntime(Request):
     modules: tuple[HeldModule, ...] = ()
     ended: "tuple[Report, ...]" = ()
     """How modules ended since the last accepted registration: their reports may have met nobody."""
+    manager: str | None = None
+    """uuid of the manager that takes it along when it goes."""
+    traits: dict[str, Any] = {}
+    """Anything else about it, kept and shown."""
 
 
 class RemoveRuntime(Request):
@@ -88,6 +93,21 @@ class RemoveRuntime(Request):
     uuid: lenient.Identifier
     instance: str = ""
     reason: Literal["shutdown", "last_will"] | None = None
+
+
+class RegisterManager(Request):
+    """Somebody who owns runtimes announces itself. Nothing depends on it but the answer."""
+
+    action: ClassVar = "create"
+    uuid: lenient.Identifier
+    name: str = "manager"
+
+
+class RemoveManager(Request):
+    """A manager is gone, and with it every runtime that it owns."""
+
+    action: ClassVar = "delete"
+    uuid: lenient.Identifier
 
 
 class ModuleStats(BaseModel):
@@ -125,6 +145,10 @@ class CreateModule(Request):
     parent: lenient.Reference = None
     strict_parent: bool = True
     """An unknown parent is an error; old clients expect to be scheduled elsewhere."""
+    patient: bool = True
+    """Wait for a runtime if none can take it now; if not, that is an error."""
+    heard: bool = Field(default=False, exclude=True)
+    """The runtime may have heard the request itself."""
     filename: str = Field(default="afile.wasm", validation_alias=AliasChoices("filename", "file"))
     fileid: str | None = None
     filetype: lenient.FiletypeName = Filetype.WASM
@@ -136,6 +160,9 @@ class CreateModule(Request):
     labels: dict[str, str] = {}
     limits: Limits = Limits()
     on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
+    on_crash: OnCrash = OnCrash.IGNORE
+    extras: dict[str, Any] = {}
+    """Anything else about it, kept, shown and passed on to its runtime."""
     at: float = Field(default=0.0, exclude=True)
     """Wall time of arrival."""
 
@@ -155,7 +182,9 @@ class CreateModule(Request):
             parent=parent,
             limits=self.limits,
             on_runtime_lost=self.on_runtime_lost,
+            on_crash=self.on_crash,
             fileid=self.fileid,
+            extras=self.extras,
         )
 
 
@@ -166,6 +195,21 @@ class DeleteModule(Request):
     uuid: str
     force: bool = False
     """Do not wait for the module to react to its TERM signal."""
+    heard: bool = Field(default=False, exclude=True)
+    """The runtime may have heard the request itself."""
+    sender: str = Field(default="", exclude=True)
+    """Who says so: a runtime may mean that the module is gone already."""
+
+
+class ModuleExited(Request):
+    """A runtime that sends no reports says that a module has ended by itself."""
+
+    action: ClassVar = "exited"
+    uuid: str
+    runtime: str = ""
+    """Who says so, if it is said on a topic of that runtime."""
+    failed: bool = False
+    detail: str | None = None
 
 
 class MoveModule(Request):
@@ -213,6 +257,7 @@ class StartModule(Command):
     channels: tuple[ChannelSpec, ...] = ()
     apis: tuple[str, ...] = ()
     limits: Limits = Limits()
+    extras: dict[str, Any] = {}
     parent: str
 
 
@@ -226,6 +271,10 @@ class StopModule(Command):
     force: bool = False
     forget_session: bool = True
     """Purge the module's MQTT session: false when the module lives on elsewhere."""
+    module: StartModule | None = Field(default=None, exclude=True)
+    """What the module is: old runtimes are told again."""
+    send_to: str | None = Field(default=None, exclude=True)
+    """The runtime to which an old one is to hand it over itself."""
 
 
 class MigrationCommand(Command):
@@ -337,6 +386,10 @@ class Response(BaseModel):
     """An object when ``ok``; a sentence when not."""
     code: str | None = None
     """Error code when not ``ok``."""
+    missing: Literal["runtime", "module"] | None = None
+    """What kind of thing does not exist (``not_found``)."""
+    subject: Any = None
+    """What the refusal is about: the name that means nothing, the field that is wrong."""
 
 
 class SupervisorNotice(BaseModel):
@@ -351,7 +404,16 @@ class SupervisorNotice(BaseModel):
 
 
 AnyRequest = (
-    RegisterRuntime | RemoveRuntime | Keepalive | CreateModule | DeleteModule | MoveModule | Query
+    RegisterRuntime
+    | RemoveRuntime
+    | RegisterManager
+    | RemoveManager
+    | Keepalive
+    | CreateModule
+    | DeleteModule
+    | ModuleExited
+    | MoveModule
+    | Query
 )
 AnyCommand = (
     StartModule

@@ -1,12 +1,13 @@
 """Every topic ARTS uses, built and taken apart in one place. Knows no payload and no MQTT.
 
-All topics live under ``{realm}/proc``, as in the original ARTS; what is new there is listed in
-docs/reference/topics.md.
+All topics of ARTS and SilverLine live under ``{realm}/proc``; those of ARENA's scheme under
+``{realm}/g`` (runtimes) and ``{realm}/s`` (scenes). docs/reference/topics.md lists them.
 """
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 _LONGEST = 1024
 _SAFE_ID = re.compile(r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}")
@@ -20,6 +21,29 @@ def is_safe_id(text: str) -> bool:
 def is_sayable(topic: str) -> bool:
     """Whether a topic from outside may be published to."""
     return 0 < len(topic) <= _LONGEST and not any(c in topic for c in "+#\0")
+
+
+class Scene(NamedTuple):
+    """A scene of ARENA."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Place(NamedTuple):
+    """Where in ARENA's scheme a topic is: ``{realm}/s/{namespace}/{scene}/{kind}/{rest...}``, or
+    ``{realm}/g/{namespace}/{kind}/{rest...}``."""
+
+    scene: Scene | None
+    """None outside scenes (``g``)."""
+    namespace: str
+    kind: str
+    """``p`` programs, ``o`` objects, ..."""
+    rest: tuple[str, ...]
+    """What follows, at least one level."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,10 @@ class Topics:
     def control(self) -> str:
         """Requests about modules; answers to clients that name no ``reply_to`` too."""
         return f"{self.proc}/control"
+
+    def registry_of(self, runtime: str) -> str:
+        """SilverLine's runtimes and managers register here, each on a topic of its own."""
+        return f"{self.registry}/{runtime}"
 
     def control_of(self, runtime: str) -> str:
         """Commands for one runtime."""
@@ -68,6 +96,16 @@ class Topics:
     def journal(self) -> str:
         """What happens in the realm, as it happens, for people."""
         return f"{self.proc}/log/realm"
+
+    @cached_property
+    def complaints(self) -> str:
+        """What SilverLine has to say about requests that it refuses."""
+        return f"{self.proc}/log/orchestrator"
+
+    @cached_property
+    def notices(self) -> str:
+        """Where SilverLine of 2022 says that a module has exited."""
+        return f"{self.proc}/notif"
 
     @cached_property
     def supervisor_state(self) -> str:
@@ -105,6 +143,26 @@ class Topics:
     def program_credit(self, digest: str, runtime: str) -> str:
         """What that runtime answers to the chunks: credits and re-requests."""
         return f"{self.proc}/programs/{digest}/credit/{runtime}"
+
+    # ------------------------------------------------------------------ ARENA
+
+    def arena_runtime(self, namespace: str, runtime: str) -> str:
+        """A runtime registers, and is answered. ``+`` for all."""
+        return f"{self.realm}/g/{namespace}/p/{runtime}"
+
+    def arena_module(self, scene: "Scene", *levels: str) -> str:
+        """Requests about the programs of a scene, and their answers."""
+        return "/".join((self.realm, "s", scene.namespace, scene.name, "p", *levels))
+
+    def arena_place(self, topic: str) -> "Place | None":
+        """An ARENA topic taken apart; None for any other."""
+        levels = topic.split("/")
+        match levels[1:] if levels[0] == self.realm else []:
+            case ["g", namespace, kind, *rest] if rest:
+                return Place(None, namespace, kind, tuple(rest))
+            case ["s", namespace, scene, kind, *rest] if rest:
+                return Place(Scene(namespace, scene), namespace, kind, tuple(rest))
+        return None
 
     def last_level(self, topic: str, prefix: str) -> str | None:
         """The one level of ``topic`` below ``prefix``, e.g. the runtime of an events topic."""

@@ -2,7 +2,7 @@
 
 from uuid import NAMESPACE_OID, uuid5
 
-from arts.errors import ArtsError
+from arts.errors import ArtsError, NotFound
 from arts.model import Module
 from arts.protocol.messages import Response, StartModule, StopModule
 from arts.realm.deadlines import DeadlineKey
@@ -22,6 +22,14 @@ def command_id(module: Module, action: str) -> str:
 
 def refusal(error: ArtsError) -> Response:
     """The answer that says no."""
+    if isinstance(error, NotFound):
+        return Response(
+            ok=False,
+            details=str(error),
+            code=error.code,
+            missing=error.kind,
+            subject=error.key,
+        )
     return Response(ok=False, details=str(error), code=error.code)
 
 
@@ -47,6 +55,7 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         channels=spec.channels,
         apis=tuple(sorted(spec.apis)),
         limits=spec.limits,
+        extras=dict(spec.extras),
         parent=runtime,
     )
 

@@ -13,10 +13,8 @@ from arts.scheduling.explain import Explanation
 
 def runtime_document(state: RealmState, runtime: Runtime) -> dict[str, Any]:
     """One runtime."""
-    children = [
-        {"uuid": uuid, "name": state.modules[uuid].name}
-        for uuid in state.taken.get(runtime.uuid, ())
-    ]
+    specs = [state.modules[uuid].spec for uuid in state.taken.get(runtime.uuid, ())]
+    children = [{"uuid": s.uuid, "name": s.name, "filename": s.filename} for s in specs]
     return {
         "type": "runtime",
         "uuid": runtime.uuid,
@@ -32,6 +30,9 @@ def runtime_document(state: RealmState, runtime: Runtime) -> dict[str, Any]:
         "instance": runtime.instance,
         "load": asdict(runtime.load) if runtime.load else None,
         "children": children,
+        "dialect": runtime.dialect,
+        "manager": runtime.manager,
+        "traits": dict(runtime.traits),
         "created_at": runtime.created_at,
     }
 
@@ -54,6 +55,9 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "args": list(spec.args),
         "env": list(spec.env),
         "channels": [asdict(channel) for channel in spec.channels],
+        "on_runtime_lost": str(spec.on_runtime_lost),
+        "on_crash": str(spec.on_crash),
+        "extras": dict(spec.extras),
         "program": asdict(module.program) if module.program else None,
         "reasons": dict(module.reasons),
         "detail": module.detail,

@@ -14,9 +14,12 @@ from arts.protocol.messages import (
     CreateModule,
     DeleteModule,
     Keepalive,
+    ModuleExited,
     MoveModule,
     Query,
+    RegisterManager,
     RegisterRuntime,
+    RemoveManager,
     RemoveRuntime,
     Report,
     Response,
@@ -100,9 +103,12 @@ class LinkRestored:
 Event = (
     RegisterRuntime
     | RemoveRuntime
+    | RegisterManager
+    | RemoveManager
     | Keepalive
     | CreateModule
     | DeleteModule
+    | ModuleExited
     | MoveModule
     | Query
     | Report

@@ -43,7 +43,12 @@ MODULE: Final[Table[ModuleState]] = {
         **_ENDED,
     },
     _M.STOPPING: {"deleted": None},
-    _M.LOST: {"adopted": _M.RUNNING, "replaced": _M.PENDING, "deleted": None},
+    _M.LOST: {
+        "adopted": _M.RUNNING,
+        "replaced": _M.PENDING,
+        "requested": _M.PENDING,
+        "deleted": None,
+    },
     _M.EXITED: {"requested": _M.PENDING, "deleted": None},
     _M.FAILED: {"requested": _M.PENDING, "deleted": None},
 }

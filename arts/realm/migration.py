@@ -21,14 +21,15 @@ from arts.protocol.messages import (
     Report,
     Response,
     ResumeModule,
+    StopModule,
 )
 from arts.realm.abort import call_off, failure, step
 from arts.realm.commands import accepted, command_id, discard, phase, refusal, start_command
 from arts.realm.documents import module_document
-from arts.realm.placement import on_owner_gone
+from arts.realm.placement import on_owner_gone, place_pending
 from arts.realm.state import RealmState
 from arts.scheduling.explain import reasons_against
-from arts.scheduling.filters import Demand
+from arts.scheduling.filters import Demand, reason_against
 from arts.scheduling.policies import place
 
 # ---------------------------------------------------------------------------- the request
@@ -41,11 +42,45 @@ def move(state: RealmState, request: MoveModule) -> None:
         if _is_repetition(state, module, request):
             return
         source = _source(state, module)
+        if "snapshot" not in source.features:
+            _hand_over(state, module, source, request)
+            return
         target = _target(state, module, request.target)
     except ArtsError as error:
         state.answer(request.reply, refusal(error))
         return
     _prepare(state, module, source.uuid, target, request)
+
+
+def _hand_over(state: RealmState, module: Module, source: Runtime, request: MoveModule) -> None:
+    """The original's way: the source is told where to, and sees to it with the target alone."""
+    target = _receiver(state, module, source, request.target)
+    stop = StopModule(
+        object_id=command_id(module, "handover"),
+        uuid=module.uuid,
+        generation=module.generation,
+        module=start_command(module, source.uuid, module.generation),
+        send_to=target,
+    )
+    state.command(source.uuid, stop)
+    module = replace(
+        module, parent=target, generation=module.generation + 1, moved_by=request.object_id
+    )
+    state.put_module(module)
+    state.note("module.handed_over", module=module)
+    state.answer(request.reply, accepted(state, module))
+    place_pending(state)
+
+
+def _receiver(state: RealmState, module: Module, source: Runtime, key: str | None) -> str:
+    target = _wanted(state, module, key) if key is not None else ""
+    ends = (source, state.runtimes.get(target))
+    if not all(end and "handover" in end.features for end in ends):
+        raise FailedPrecondition(f"runtime {source.name} cannot send a running module away")
+    demand = Demand(replace(module.spec, parent=target))
+    if reason := reason_against(demand, state.view.candidates[target]):
+        raise Unplaceable({state.runtimes[target].name: reason})
+    return target
 
 
 def _is_repetition(state: RealmState, module: Module, request: MoveModule) -> bool:
@@ -65,8 +100,6 @@ def _source(state: RealmState, module: Module) -> Runtime:
         raise FailedPrecondition(f"{module.name} cannot be moved: {module.program.refusal}")
     assert module.parent is not None
     source = state.runtimes[module.parent]
-    if "snapshot" not in source.features:
-        raise FailedPrecondition(f"runtime {source.name} cannot send a running module away")
     if source.state is not RuntimeState.ONLINE:
         raise FailedPrecondition(f"runtime {source.name} is {source.state}")
     return source

@@ -7,18 +7,30 @@ from dataclasses import replace
 
 from arts.errors import AlreadyExists, ArtsError, FailedPrecondition, NotFound
 from arts.model import Module, ModuleState, ReplyTo
-from arts.protocol.messages import CreateModule, DeleteModule, Report, StopModule
+from arts.protocol.messages import (
+    CreateModule,
+    DeleteModule,
+    ModuleExited,
+    Report,
+    Response,
+    StartModule,
+    StopModule,
+)
 from arts.realm import migration
 from arts.realm.abort import cancel
-from arts.realm.commands import accepted, command_id, phase, refusal
+from arts.realm.commands import accepted, command_id, phase, refusal, start_command
+from arts.realm.documents import module_document
 from arts.realm.placement import (
+    begins_again,
     farewell,
     finish,
     forget,
+    is_told_by,
     on_outrun,
     on_owner_gone,
     on_start_timeout,
     place_new,
+    place_now,
     try_elsewhere,
 )
 from arts.realm.state import RealmState
@@ -39,7 +51,7 @@ def create(state: RealmState, request: CreateModule) -> None:
             state.answer(request.reply, accepted(state, old))
         return
     try:
-        if old is not None and not old.state.is_final:
+        if old is not None and not _may_be_replaced(old):
             raise AlreadyExists(f"module {old.uuid} exists already and is {old.state}")
         parent = _parent_of(state, request)
     except ArtsError as error:
@@ -50,11 +62,21 @@ def create(state: RealmState, request: CreateModule) -> None:
         state=ModuleState.PENDING,
         generation=old.generation if old else 0,
         request=request.object_id,
-        reply=request.reply,
+        reply=replace(request.reply, said=None) if request.reply else None,
         created_at=request.at or state.wall,
+        heard=request.heard,
     )
     state.deadlines.cancel(phase(module.uuid))
-    place_new(state, state.advance_module(module, "requested"))
+    module = state.advance_module(module, "requested")
+    if request.patient:
+        place_new(state, module)
+    else:
+        place_now(state, module)
+
+
+def _may_be_replaced(module: Module) -> bool:
+    """It has ended, or waits for a runtime that may never come back with it."""
+    return module.state.is_final or module.state is ModuleState.LOST
 
 
 def _parent_of(state: RealmState, request: CreateModule) -> str | None:
@@ -80,10 +102,22 @@ def delete(state: RealmState, request: DeleteModule) -> None:
         return
     if module.state is ModuleState.STOPPING:
         _hurry(state, module, request)
+    elif module.state.is_placed and _knows(state, module, request):
+        forget(state, replace(module, reply=None))
     elif module.state.is_placed:
         _stop(state, module, request.reply, request.force)
     else:
         forget(state, replace(module, reply=request.reply))
+
+
+def _knows(state: RealmState, module: Module, request: DeleteModule) -> bool:
+    """Whether the owner need not be told: it says itself that the module is gone, or heard the
+    request."""
+    assert module.parent is not None
+    owner = state.runtimes[module.parent]
+    if owner.reports:
+        return False
+    return request.sender == owner.uuid or (request.heard and is_told_by(owner, request.reply))
 
 
 def _hurry(state: RealmState, module: Module, request: DeleteModule) -> None:
@@ -115,12 +149,42 @@ def send_stop(state: RealmState, module: Module, *, force: bool = False) -> None
         uuid=module.uuid,
         generation=module.generation,
         force=force,
+        module=_described(state, module),
     )
     state.command(module.parent, stop)
     state.deadlines.set(phase(module.uuid), state.now + state.settings.stop_timeout)
 
 
+def _described(state: RealmState, module: Module) -> StartModule | None:
+    """Runtimes that do not report are told once more what the module is."""
+    assert module.parent is not None
+    if state.runtimes[module.parent].reports:
+        return None
+    return start_command(module, module.parent, module.generation)
+
+
 # ---------------------------------------------------------------------------- reports
+
+
+def on_exit_told(state: RealmState, request: ModuleExited) -> None:
+    """A runtime that sends no reports says that a module has ended by itself."""
+    try:
+        module = state.module_names.the(request.uuid)
+        _check_exit(state, module, request)
+    except ArtsError as error:
+        state.answer(request.reply, refusal(error))
+        return
+    document = module_document(state, module)
+    finish(state, module, "failed" if request.failed else "exited", request.detail)
+    state.answer(request.reply, Response(ok=True, details=document))
+
+
+def _check_exit(state: RealmState, module: Module, request: ModuleExited) -> None:
+    owner = state.runtimes.get(module.parent or "")
+    if module.state is not ModuleState.RUNNING or owner is None or owner.reports:
+        raise FailedPrecondition(f"module {module.name} does not run where that could be said")
+    if request.runtime not in ("", owner.uuid):
+        raise FailedPrecondition(f"module {module.name} is on runtime {owner.name}")
 
 
 def on_ended(state: RealmState, module: Module, report: Report) -> None:
@@ -159,6 +223,8 @@ def on_phase_over(state: RealmState, module: Module) -> None:
         _on_stop_timeout(state, module)
     elif module.state is ModuleState.MIGRATING:
         migration.on_phase_over(state, module)
+    elif begins_again(module):
+        place_new(state, state.advance_module(module, "requested", parent=None, attempts=()))
     else:
         forget(state, module)
 

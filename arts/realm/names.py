@@ -1,7 +1,7 @@
 """Which one is meant? Finds things by uuid, by name, or by the beginning of a uuid. PURE."""
 
 from collections.abc import Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from arts.errors import InvalidRequest, NotFound
 
@@ -24,7 +24,7 @@ class Names(Generic[T]):
     """An index by name over a table by uuid that somebody else keeps. ``kind``: of what, in one
     word for people."""
 
-    def __init__(self, table: Mapping[str, T], kind: str) -> None:
+    def __init__(self, table: Mapping[str, T], kind: Literal["runtime", "module"]) -> None:
         self._table = table
         self._kind = kind
         self._uuids: dict[str, dict[str, None]] = {}
@@ -44,7 +44,7 @@ class Names(Generic[T]):
         """The one that is meant. ``NotFound`` if there is none, ``InvalidRequest`` if several."""
         found = self.find(key)
         if not found:
-            raise NotFound(f"no {self._kind} {key!r}")
+            raise NotFound(f"no {self._kind} {key!r}", kind=self._kind, key=key)
         if len(found) > 1:
             raise InvalidRequest(
                 f"{len(found)} {self._kind}s are meant by {key!r}; say which by uuid"

@@ -7,10 +7,20 @@ report ``started`` -> ``on_started``.
 from collections.abc import Hashable
 from dataclasses import replace
 
-from arts.model import Filetype, Module, ModuleState, OnRuntimeLost
+from arts.errors import Unplaceable
+from arts.model import (
+    Filetype,
+    Module,
+    ModuleState,
+    OnCrash,
+    OnRuntimeLost,
+    ReplyTo,
+    Runtime,
+)
 from arts.protocol.messages import Response
 from arts.realm.abort import cancel
-from arts.realm.commands import accepted, discard, phase, start_command
+from arts.realm.commands import accepted, discard, phase, refusal, start_command
+from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import ProgramFetched, ProgramUnavailable
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation, explain, reasons_against
@@ -48,6 +58,15 @@ def place_new(state: RealmState, module: Module) -> None:
     """Place a module that has just begun to wait, or tell the asker that it waits."""
     if not _try_to_place(state, module):
         _keep_waiting(state, module)
+
+
+def place_now(state: RealmState, module: Module) -> None:
+    """Place a module whose asker will not wait."""
+    if not _try_to_place(state, module):
+        reasons = reasons_against(_demand(module), state.view)
+        reply = module.reply
+        state.advance_module(module, "deleted")
+        state.answer(reply, refusal(Unplaceable(dict(reasons))))
 
 
 def _try_to_place(state: RealmState, module: Module) -> bool:
@@ -117,6 +136,9 @@ def _begin(state: RealmState, module: Module, runtime: str) -> None:
 def begin_again(state: RealmState, module: Module) -> None:
     """Do what starts a module; repeated after the supervisor's restart, it does no harm."""
     state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+    assert module.parent is not None
+    if state.deadlines.get(DeadlineKey("arrival", module.parent)) is not None:
+        return  # it does not listen yet
     if needs_program(state, module):
         state.fetch(module)
     else:
@@ -133,15 +155,22 @@ def needs_program(state: RealmState, module: Module) -> bool:
 def _send_start(state: RealmState, module: Module) -> None:
     assert module.parent is not None
     reply, runtime = module.reply, module.parent
-    module = replace(module, reply=None)
+    knows = module.heard and is_told_by(state.runtimes[runtime], reply)
+    module = replace(module, reply=None, heard=False)
     state.put_module(module)
-    state.command(runtime, start_command(module, runtime, module.generation))
+    if not knows:
+        state.command(runtime, start_command(module, runtime, module.generation))
     if not state.runtimes[runtime].reports:
         # Runtimes of the old dialects never say: what was sent counts as running.
         state.deadlines.cancel(phase(module.uuid))
         module = state.advance_module(module, "started")
-    if reply is not None:
+    if reply is not None and not knows:
         state.answer(reply, accepted(state, module))
+
+
+def is_told_by(runtime: Runtime, reply: ReplyTo | None) -> bool:
+    """Whether a runtime that heard a request understood it, and answers it itself."""
+    return reply is not None and not runtime.reports and runtime.dialect == reply.dialect
 
 
 def on_program_fetched(state: RealmState, event: ProgramFetched) -> None:
@@ -218,10 +247,32 @@ def finish(
 ) -> None:
     """The module has ended (``exited`` or ``failed``); it stays visible for a while."""
     reply = module.reply
-    state.advance_module(module, event, detail=detail, exit_code=exit_code, reply=None)
-    state.deadlines.set(phase(module.uuid), state.now + state.settings.keep_ended)
+    crashed = event == "failed" and module.state in (ModuleState.RUNNING, ModuleState.MIGRATING)
+    module = state.advance_module(
+        module,
+        event,
+        detail=detail,
+        exit_code=exit_code,
+        reply=None,
+        crashes=module.crashes + 1 if crashed else 0,
+    )
+    state.deadlines.set(phase(module.uuid), state.now + pause(state, module))
     state.answer(reply, Response(ok=False, details=detail or event, code=code or "failed"))
     place_pending(state)
+
+
+def begins_again(module: Module) -> bool:
+    """Whether a module that has ended is to start anew by itself."""
+    return module.crashes > 0 and module.spec.on_crash is OnCrash.RESTART
+
+
+def pause(state: RealmState, module: Module) -> float:
+    """How long a module that has ended stays as it is."""
+    settings = state.settings
+    if not begins_again(module):
+        return settings.keep_ended
+    doublings = min(module.crashes - 1, 32)
+    return min(settings.restart_after * 2.0**doublings, settings.restart_after_at_most)
 
 
 def forget(state: RealmState, module: Module) -> None:

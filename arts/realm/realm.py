@@ -17,9 +17,12 @@ from arts.protocol.messages import (
     CreateModule,
     DeleteModule,
     Keepalive,
+    ModuleExited,
     MoveModule,
     Query,
+    RegisterManager,
     RegisterRuntime,
+    RemoveManager,
     RemoveRuntime,
     Report,
 )
@@ -156,6 +159,8 @@ def _on_deadline(state: RealmState, key: DeadlineKey) -> None:
         modules.on_phase_over(state, state.modules[key.uuid])
     elif key.kind == "lease":
         runtimes.on_lease_over(state, state.runtimes[key.uuid])
+    elif key.kind == "arrival":
+        runtimes.on_arrival_over(state, state.runtimes[key.uuid])
     else:
         runtimes.on_suspicion_over(state, state.runtimes[key.uuid])
 
@@ -171,9 +176,12 @@ def _on_link_restored(state: RealmState, event: LinkRestored) -> None:
 _HANDLERS: dict[type[Any], Callable[[RealmState, Any], None]] = {
     RegisterRuntime: runtimes.register,
     RemoveRuntime: runtimes.remove,
+    RegisterManager: runtimes.register_manager,
+    RemoveManager: runtimes.remove_manager,
     Keepalive: runtimes.keepalive,
     CreateModule: modules.create,
     DeleteModule: modules.delete,
+    ModuleExited: modules.on_exit_told,
     MoveModule: migration.move,
     Query: on_query,
     Report: _on_report,

@@ -52,7 +52,7 @@ def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
     if copy.migration is not None:
         _thaw(state, runtime, copy)
     if module.state is ModuleState.STARTING:
-        _repeat_start(state, runtime, module)
+        repeat_start(state, runtime, module)
     elif module.state is ModuleState.LOST:
         state.advance_module(module, "adopted", detail=None)
     elif module.state is ModuleState.STOPPING:
@@ -92,20 +92,15 @@ def _on_missing(state: RealmState, runtime: Runtime, module: Module, *, restarte
             migration.on_end_back(state, module, runtime.uuid)
     elif module.state is ModuleState.STARTING:
         # Perhaps the command was lost with the old connection; to repeat it harms nothing.
-        _repeat_start(state, runtime, module)
+        repeat_start(state, runtime, module)
     elif module.state is ModuleState.STOPPING:
         forget(state, module)
     else:
         on_owner_gone(state, module, why)
 
 
-def repeat_starts(state: RealmState, runtime: Runtime) -> None:
-    """A runtime of an old dialect is back: it forgot its modules, so they are sent again."""
-    for module in state.modules_of(runtime.uuid):
-        _repeat_start(state, runtime, module)
-
-
-def _repeat_start(state: RealmState, runtime: Runtime, module: Module) -> None:
+def repeat_start(state: RealmState, runtime: Runtime, module: Module) -> None:
+    """Perhaps the command was lost, or what it had started."""
     if not needs_program(state, module):
         state.command(runtime.uuid, start_command(module, runtime.uuid, module.generation))
 

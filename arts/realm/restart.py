@@ -10,7 +10,7 @@ from arts.realm import migration
 from arts.realm.commands import phase
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.modules import send_stop
-from arts.realm.placement import begin_again, on_owner_gone, place_pending
+from arts.realm.placement import begin_again, on_owner_gone, pause, place_pending
 from arts.realm.state import RealmState
 
 
@@ -55,4 +55,4 @@ def _take_up(state: RealmState, module: Module) -> None:
         case ModuleState.MIGRATING:
             migration.take_up(state, module)
         case ModuleState.EXITED | ModuleState.FAILED:
-            state.deadlines.set(phase(module.uuid), state.now + state.settings.keep_ended)
+            state.deadlines.set(phase(module.uuid), state.now + pause(state, module))

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from arts.errors import NotFound
-from arts.model import Runtime, RuntimeState
+from arts.model import ModuleState, Runtime, RuntimeState
 from arts.protocol.messages import (
     AnnounceRuntime,
     Keepalive,
+    RegisterManager,
     RegisterRuntime,
+    RemoveManager,
     RemoveRuntime,
     Response,
 )
@@ -20,8 +22,8 @@ from arts.realm import migration
 from arts.realm.commands import refusal
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.documents import runtime_document
-from arts.realm.placement import on_owner_gone, place_pending
-from arts.realm.reconcile import note_stats, reconcile, repeat_starts
+from arts.realm.placement import begin_again, on_owner_gone, place_pending
+from arts.realm.reconcile import note_stats, reconcile, repeat_start
 from arts.realm.state import RealmState
 
 # ---------------------------------------------------------------------------- arriving
@@ -38,9 +40,20 @@ def register(state: RealmState, request: RegisterRuntime) -> None:
         restarted = old is not None and old.instance != runtime.instance
         reconcile(state, runtime, request, restarted=restarted)
     state.answer(request.reply, Response(ok=True, details=_welcome(state, runtime)))
-    if old and old.state is not RuntimeState.ONLINE and not runtime.reports:
-        repeat_starts(state, runtime)  # after it: runtimes of old dialects listen only then
+    if not runtime.reports and (old is None or old.state is not RuntimeState.ONLINE):
+        arrived = DeadlineKey("arrival", runtime.uuid)
+        state.deadlines.set(arrived, state.now + state.settings.arrival_grace)
     place_pending(state)
+
+
+def on_arrival_over(state: RealmState, runtime: Runtime) -> None:
+    """A runtime of an old dialect listens by now: what waited for that is sent, and what it had
+    before it went is sent again."""
+    for module in state.modules_of(runtime.uuid):
+        if module.state is ModuleState.STARTING:
+            begin_again(state, module)
+        else:
+            repeat_start(state, runtime, module)
 
 
 def _described(state: RealmState, request: RegisterRuntime, old: Runtime | None) -> Runtime:
@@ -57,14 +70,15 @@ def _described(state: RealmState, request: RegisterRuntime, old: Runtime | None)
         lease_seconds=request.ka_interval_sec * state.settings.lease_factor,
         load=old.load if old else None,
         created_at=old.created_at if old else state.wall,
-        dialect=request.reply.dialect if request.reply else "arts",
+        dialect=request.reply.dialect if request.reply else "native",
+        manager=request.manager,
+        traits=request.traits,
     )
 
 
 def _welcome(state: RealmState, runtime: Runtime) -> dict[str, Any]:
     document = runtime_document(state, runtime)
-    # The union of what the original supervisors answer: their clients read different halves of it.
-    return document | {"ka_interval_sec": 60, "ka_ts": state.wall, "status": "A"}
+    return document | {"ka_interval_sec": 60, "heard_at": state.wall}
 
 
 # ---------------------------------------------------------------------------- signs of life
@@ -130,14 +144,30 @@ def remove(state: RealmState, request: RemoveRuntime) -> None:
     if request.reason is None and runtime.reports:
         suspect(state, runtime, "somebody asked to remove it")
         return
-    _give_up(state, runtime, f"runtime {runtime.name} left")
+    _leave(state, runtime, f"runtime {runtime.name} left")
+
+
+def _leave(state: RealmState, runtime: Runtime, why: str) -> None:
+    _give_up(state, runtime, why)
     state.advance_runtime(state.runtimes[runtime.uuid], "left")
 
 
 def _unknown(uuid: str) -> NotFound:
-    return NotFound(
-        f"Runtime ({uuid}) could not be deleted; Runtime matching query does not exist."
-    )
+    return NotFound(f"no runtime {uuid!r}", kind="runtime", key=uuid)
+
+
+def register_manager(state: RealmState, request: RegisterManager) -> None:
+    """A manager announces itself: its runtimes will say that they are its own."""
+    details = {"type": "manager", "uuid": request.uuid, "name": request.name}
+    state.answer(request.reply, Response(ok=True, details=details))
+
+
+def remove_manager(state: RealmState, request: RemoveManager) -> None:
+    """A manager is gone, and its runtimes with it, without a word of their own."""
+    owned = [r for r in state.runtimes.values() if r.manager == request.uuid and not r.reports]
+    for runtime in owned:
+        _leave(state, runtime, f"the manager of runtime {runtime.name} left")
+    state.answer(request.reply, Response(ok=True, details={"runtimes": [r.uuid for r in owned]}))
 
 
 def suspect(state: RealmState, runtime: Runtime, why: str) -> None:

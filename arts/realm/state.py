@@ -45,6 +45,8 @@ class RealmSettings:
     """From suspicion to giving a runtime up."""
     link_grace: float = 10.0
     """After the supervisor's own absence nothing runs out for so long."""
+    arrival_grace: float = 0.3
+    """Runtimes of old dialects listen only after they were welcomed: so long nothing is sent."""
     start_timeout: float = 30.0
     stop_timeout: float = 10.0
     stop_attempts: int = 3
@@ -64,6 +66,9 @@ class RealmSettings:
     """How long an exited or failed module stays visible."""
     keep_lost: float = 3600.0
     """...and a lost runtime that no module waits for."""
+    restart_after: float = 0.5
+    """The pause after a module's first crash; it doubles with each."""
+    restart_after_at_most: float = 60.0
 
 
 @dataclass
@@ -233,7 +238,7 @@ class RealmState:
         if not self.taken[old.uuid]:
             del self.taken[old.uuid]
         self._stories.pop(old.uuid, None)
-        for kind in ("lease", "suspicion"):
+        for kind in ("lease", "suspicion", "arrival"):
             self.deadlines.cancel(DeadlineKey(kind, old.uuid))
         self.effects.append(Record("runtime", old.uuid, None))
 

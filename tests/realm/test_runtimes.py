@@ -22,7 +22,6 @@ class TestRegistration:
     def test_first(self, world: World) -> None:
         details = world.register("a", apis="x y", labels={"room": "1"}).response.details
         assert details["uuid"] == "a"
-        assert details["status"] == "A"
         assert details["ka_interval_sec"] == 60
         assert details["apis"] == ["x", "y"]
         assert world.runtime("a") == "online"
@@ -117,11 +116,32 @@ class TestRegistration:
         world.create("m")
         world.wait(3)
         assert world.runtime("a") == "suspect"
-        done = world.register_old("a")
-        assert done.commands == [("a", "create")]
-        effects = [type(effect).__name__ for effect in done.effects]
-        assert effects.index("Reply") < effects.index("Command"), "it listens only then"
+        done = world.register_old("a", settle=False)
+        assert done.commands == [], "it listens only after its answer"
+        assert world.wait(world.settings.arrival_grace).commands == [("a", "create")]
         assert world.register_old("a").commands == []
+
+    def test_an_old_runtime_gets_nothing_before_it_listens(self, world: World) -> None:
+        world.register_old("a", settle=False)
+        done = world.create("m")
+        assert (done.commands, done.replies, world.state("m")) == ([], [], "starting")
+        done = world.wait(world.settings.arrival_grace)
+        assert (done.commands, world.state("m")) == ([("a", "create")], "running")
+        assert done.response.ok
+        assert world.wait(5).commands == []
+
+    def test_an_old_runtime_may_be_gone_before_it_listens(self, world: World) -> None:
+        world.register_old("a", settle=False)
+        world.create("m")
+        world.leave("a", instance="", reason=None)
+        assert world.state("m") == "pending"
+        assert world.wait(5).commands == []
+
+    def test_the_supervisor_may_be_gone_before_an_old_runtime_listens(self, world: World) -> None:
+        world.register_old("a", settle=False)
+        world.create("m")
+        assert world.restart().commands == [("a", "create")]
+        assert world.state("m") == "running"
 
 
 class TestSignsOfLife:
@@ -212,7 +232,7 @@ class TestFarewell:
     def test_a_stranger_cannot_leave(self, world: World) -> None:
         code, text = world.leave("a").error
         assert code == "not_found"
-        assert text == "Runtime (a) could not be deleted; Runtime matching query does not exist."
+        assert text == "no runtime 'a'"
 
     @pytest.mark.parametrize("how", ["will", "leave"])
     def test_a_process_that_has_a_successor(self, pair: World, how: str) -> None:

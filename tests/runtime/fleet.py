@@ -21,6 +21,7 @@ from arts.protocol.topics import Topics
 from runtime.agent import Agent
 from runtime.engines.base import Engine
 from runtime.settings import RuntimeSettings
+from tests.support.native import request_in
 
 PATIENCE = 30.0
 TOPICS = Topics("realm")
@@ -147,7 +148,7 @@ class Fleet:
         if topic.startswith(self.topics.events_of("")):
             self.reports.append(codec.decode_report(payload))
         elif topic == self.topics.registry or topic.startswith(self.topics.keepalive):
-            self._on_request(codec.decode_request(topic, payload, new_id=lambda: "id"))
+            self._on_request(request_in(topic, payload))
         elif not topic.startswith((self.topics.control, f"{self.topics.proc}/snapshot")):
             self.messages[topic].append(payload)
 

@@ -166,9 +166,13 @@ class World:
             )
         )
 
-    def register_old(self, uuid: str, **fields: Any) -> Done:
-        """A runtime of an old dialect registers: it reports nothing."""
-        return self.register(uuid, instance="", features=frozenset(), **fields)
+    def register_old(self, uuid: str, *, settle: bool = True, **fields: Any) -> Done:
+        """A runtime of an old dialect registers: it reports nothing. ``settle``: and listens."""
+        facts: dict[str, Any] = {"instance": "", "features": frozenset()} | fields
+        done = self.register(uuid, **facts)
+        if settle:
+            done.effects.extend(self.wait(self.settings.arrival_grace).effects)
+        return done
 
     def will(self, uuid: str, instance: str | None = None) -> Done:
         """A runtime's connection broke."""

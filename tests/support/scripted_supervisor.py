@@ -11,6 +11,7 @@ from arts.client.connection import RealmConnection
 from arts.protocol import codec
 from arts.protocol.messages import Response, SupervisorNotice
 from arts.protocol.topics import Topics
+from tests.support.native import request_in
 
 Answer = Response | None
 Script = Callable[[Any], Answer]
@@ -50,7 +51,7 @@ class ScriptedSupervisor:
                     self._answer(event.topic, event.payload)
 
     def _answer(self, topic: str, payload: bytes) -> None:
-        request = codec.decode_request(topic, payload, new_id=lambda: "none")
+        request = request_in(topic, payload)
         if request is None:
             return
         self.requests.append(request)
