@@ -9,9 +9,8 @@ from support.builders import World
 def test_the_realm(pair: World) -> None:
     details: Any = pair.ask("realm").response.details
     assert [runtime["uuid"] for runtime in details["runtimes"]] == ["a", "b"]
-    assert details["runtimes"][0]["children"] == [
-        {"uuid": "m", "name": "module m", "filename": "counter.wasm"}
-    ]
+    child = {"uuid": "m", "name": "module m", "filename": "counter.wasm"}
+    assert details["runtimes"][0]["children"] == [child]
     assert details["modules"][0]["program"]["digest"] == "d" * 64
     assert details["counters"]["module.started"] == 1
 
