@@ -112,6 +112,6 @@ async def test_it_is_silent_for_ever_and_still_there(bare: Script, client: Clien
     key = str(uuid.uuid4())
     await register(bare, key, unique("old"))
     document = await client.query("runtime", key)
-    assert (document["state"], document["features"]) == ("online", [])
+    assert (document["state"], document["features"]) == ("online", ["handover"])
     assert json.dumps(document)
     await leave(bare, key)

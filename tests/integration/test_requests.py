@@ -133,7 +133,7 @@ async def test_what_is_wrong_is_said(
 @pytest.mark.parametrize(
     ("request_", "complaint"),
     [
-        ({"action": "delete", "data": {"type": "module", "uuid": "nobody"}}, "no module 'nobody'"),
+        ({"action": "delete", "data": {"type": "module", "uuid": "nobody"}}, "Module (nobody)"),
         ({"action": "delete", "data": {"type": "runtime", "uuid": "none"}}, "Runtime (none)"),
         ({"action": "update", "data": {"uuid": "nobody"}}, "no module 'nobody'"),
         ({"action": "get", "data": {"what": "module", "key": "nobody"}}, "nobody"),
@@ -177,7 +177,8 @@ async def test_an_unknown_parent_is_an_error_for_those_who_know_better(bare: Scr
 async def test_the_same_create_twice_is_one_module(bare: Script, client: Client) -> None:
     """A client that did not hear the answer asks again: it gets an answer, not a second module."""
     key, me = str(uuid.uuid4()), str(uuid.uuid4())
-    request = {"object_id": me} | create(uuid=key, filename="counter", args="20")
+    native = {"object_id": me, "reply_to": f"{bare.proc}/reply/{me}"}
+    request = native | create(uuid=key, filename="counter", args="20")
     first = await bare.ask(request)
     await client.wait_state(key, {"running"})
     await bare.publish("control", {"type": "arts_req"} | request)

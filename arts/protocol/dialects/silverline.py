@@ -201,7 +201,7 @@ class SilverLine:
             log = {"desc": "duplicate module UUID; request ignored", "data": to.said}
         said = enveloped(to.object_id, "error", log, self.response_type)
         complaint = Outgoing(self._topics.complaints, to_json(said))
-        if to.kind != "module" or not self._is_answered(to):
+        if to.kind != "module" or to.action == "exited" or self._is_registry(to.topic):
             return [complaint]
         refused = {"result": "error", "details": answer.details}
         return [complaint, response(to, self.response_type, refused)]
