@@ -21,7 +21,7 @@ import zstandard
 
 from arts.errors import SnapshotError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MAGIC: Final = b"ARTSsnap"
 BLOCK: Final = 4096
 """Bytes of a memory that are kept or left out together."""
@@ -95,6 +95,8 @@ class Snapshot:
     """Who took it, for people."""
     memories: tuple[MemoryImage, ...]
     globals: tuple[GlobalValue, ...]
+    tables: tuple[tuple[int | None, ...], ...]
+    """Of each table that changes, the numbers of the functions in it."""
     frames: bytes
     """The stack; empty before the first instruction."""
     wasi: bytes
@@ -116,6 +118,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     engine: str
     memories: tuple[tuple[int, bytes], ...]
     globals: tuple[GlobalValue, ...]
+    tables: tuple[tuple[int | None, ...], ...]
     frames: bytes
     wasi: bytes
     cpu_seconds: _Seconds
@@ -146,6 +149,7 @@ def encode(snapshot: Snapshot) -> bytes:
             snapshot.engine,
             tuple((memory.size, memory.bitmap) for memory in snapshot.memories),
             snapshot.globals,
+            snapshot.tables,
             snapshot.frames,
             snapshot.wasi,
             snapshot.cpu_seconds,
@@ -182,6 +186,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
         record.engine,
         _images(record.memories, content, end, max_bytes),
         record.globals,
+        record.tables,
         record.frames,
         record.wasi,
         record.cpu_seconds,

@@ -18,7 +18,7 @@ from arts.migratable.description import (
 from arts.migratable.errors import CorruptFrames, NotWasm, Refused
 from arts.migratable.frames import link_frames, walk_frames
 from arts.migratable.linking import Continuations
-from arts.migratable.options import Options, Poll, Profile
+from arts.migratable.options import Frames, Options, Poll, Profile
 from arts.migratable.prepare import prepare
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Continuations",
     "CorruptFrames",
     "Description",
+    "Frames",
     "MutableGlobal",
     "NotWasm",
     "Options",

@@ -43,7 +43,7 @@ export names above, and host functions under the program's own import names.
 
 from typing import Final
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 """Changes when a host written for the old contract would misread the new one."""
 
 STATE: Final = "arts.state"
@@ -51,13 +51,16 @@ SP: Final = "arts.sp"
 FRAMES: Final = "arts.frames"
 SLOTS: Final = "arts.slots"
 COUNTDOWN: Final = "arts.countdown"
+START: Final = "arts.start"
+RESTORE: Final = "arts.restore"
 MEMORY_PREFIX: Final = "arts.memory."
 GLOBAL_PREFIX: Final = "arts.global."
 TABLE_PREFIX: Final = "arts.table."
 TAG_PREFIX: Final = "arts.tag."
 FUNCTION_PREFIX: Final = "arts.function."
 INIT_PREFIX: Final = "arts.init."
-DROP_PREFIX: Final = "arts.drop."
+TABLE_INIT_PREFIX: Final = "arts.element."
+REFERENCE_PREFIX: Final = "arts.reference."
 CONTINUATION_PREFIX: Final = "c"
 PROGRAM_IMPORT: Final = "arts"
 """The import module under which a continuation finds its program."""
@@ -66,6 +69,8 @@ FLAG_ADDRESS: Final = 0
 FRAMES_BASE: Final = 64
 FRAMES_PAGES: Final = 256
 """16 MiB of frames: more than the native stack of an engine can hold activations for."""
+PRIMARY_FRAMES_PAGES: Final = 16
+"""1 MiB, when frames share the program's memory: what browsers give the native stack."""
 TRAILER_SIZE: Final = 8
 
 SECTION: Final = "arts.migratable"

@@ -10,11 +10,12 @@ from typing import Final
 
 from arts.migratable import opcodes
 from arts.migratable.binary import u32
-from arts.migratable.errors import NotWasm, Refused
+from arts.migratable.errors import NotWasm
 from arts.migratable.module import FUNCTION_KIND, TABLE_KIND, Export, Import, Module
 from arts.migratable.options import Options, Poll
 
-TABLE_ADVICE: Final = "fill tables with element segments, before the program starts"
+_CALLS: Final = frozenset({opcodes.CALL, opcodes.RETURN_CALL})
+_INDIRECT_CALLS: Final = frozenset({opcodes.CALL_INDIRECT, opcodes.RETURN_CALL_INDIRECT})
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,16 @@ class Analysis:
 
     ``functions``: defined functions that may unwind, in order; a position here is the *function
     id* of frames. ``recursive``: those among them that are polled at entry. ``types``: types whose
-    indirect calls may unwind. ``blocking``: imports that may park their caller.
+    indirect calls may unwind. ``blocking``: imports that may park their caller. ``tables``: those
+    that change while the program runs; ``addressed``: functions that can be in a table.
     """
 
     functions: tuple[int, ...]
     recursive: frozenset[int]
     types: frozenset[int]
     blocking: frozenset[int]
+    tables: frozenset[int] = frozenset()
+    addressed: frozenset[int] = frozenset()
 
     @cached_property
     def members(self) -> frozenset[int]:
@@ -47,7 +51,7 @@ def blocking_imports(module: Module, options: Options) -> frozenset[int]:
 
 
 def analyse(module: Module, options: Options) -> Analysis:
-    """Find what may unwind. Raises Refused for calls that no continuation can repeat."""
+    """Find what may unwind, and what changes."""
     return _CallGraph(module, options).closure()
 
 
@@ -63,7 +67,8 @@ class _CallGraph:
         self.type_nodes = [size + distinct[kind] for kind in module.types]
         self.calls: list[set[int]] = [set() for _ in range(size + len(module.types))]
         self.looping: set[int] = set()
-        self.addressed = set(module.referenced)
+        self.addressed = module.referenced
+        self.tables: set[int] = set()
 
     def closure(self) -> Analysis:
         """Scan all code and propagate."""
@@ -83,6 +88,8 @@ class _CallGraph:
                 number for number, node in enumerate(self.type_nodes) if node in unwinding
             ),
             blocking=self.blocking,
+            tables=frozenset(self.tables),
+            addressed=frozenset(self.addressed),
         )
 
     def _scan(self, function: int, start: int, end: int) -> None:
@@ -90,17 +97,27 @@ class _CallGraph:
         calls = self.calls[function]
         for at in opcodes.stops(opcodes.BETWEEN_CALLS, data, start, end):
             opcode = data[at]
-            if opcode == opcodes.CALL:
+            if opcode in _CALLS:
                 calls.add(self._existing(u32(data, at + 1)[0]))
-            elif opcode == opcodes.CALL_INDIRECT:
+            elif opcode in _INDIRECT_CALLS:
                 calls.add(self.type_nodes[u32(data, at + 1)[0]])
             elif opcode == opcodes.LOOP:
                 if self.polled:
                     self.looping.add(function)
             elif opcode == opcodes.REF_FUNC:
                 self.addressed.add(u32(data, at + 1)[0])
-            else:
-                _refuse(data, at)
+            elif opcode == opcodes.TABLE_SET:
+                self.tables.add(u32(data, at + 1)[0])
+            elif opcode == opcodes.BULK:
+                self._bulk(at + 1)
+
+    def _bulk(self, at: int) -> None:
+        number, at = u32(self.module.data, at)
+        if number in opcodes.TABLE_MUTATIONS:
+            table, at = u32(self.module.data, at)
+            if number == opcodes.TABLE_INIT:  # its segment comes first
+                table, _ = u32(self.module.data, at)
+            self.tables.add(table)
 
     def _existing(self, function: int) -> int:
         """The function; the space of nodes is longer than that of functions."""
@@ -119,26 +136,9 @@ class _CallGraph:
                 entry.index for entry in self.module.exports if entry.kind == FUNCTION_KIND
             )
         for function in self.addressed:
-            if self._existing(function) in self.blocking:
-                raise Refused(
-                    "the address of a blocking import is taken",
-                    function=self.module.imported_functions[function].name,
-                    advice="wrap the import in a function of the program",
-                )
-            self.calls[self.type_nodes[self.module.functions[function]]].add(function)
-
-
-def _refuse(data: bytes, at: int) -> None:
-    """Refuse the instruction at which the scan stopped, unless it merely looked odd."""
-    opcode = data[at]
-    if opcode in (opcodes.RETURN_CALL, opcodes.RETURN_CALL_INDIRECT):
-        raise Refused("tail calls", advice="compile without -mtail-call")
-    if opcode == opcodes.TABLE_SET:
-        raise Refused("table.set: tables that change while running", advice=TABLE_ADVICE)
-    if opcode == opcodes.BULK:
-        name = opcodes.TABLE_MUTATIONS.get(u32(data, at + 1)[0])
-        if name:
-            raise Refused(f"{name}: tables that change while running", advice=TABLE_ADVICE)
+            self.calls[self.type_nodes[self.module.functions[self._existing(function)]]].add(
+                function
+            )
 
 
 def polled_loops(module: Module, function: int, analysis: Analysis) -> frozenset[int]:

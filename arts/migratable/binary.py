@@ -3,7 +3,7 @@
 Knows bytes. Does not know what any section or instruction is for.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from arts.migratable.errors import NotWasm
@@ -54,6 +54,12 @@ def vector(items: Iterable[bytes]) -> bytes:
     """Encoded items behind their number."""
     encoded = list(items)
     return unsigned(len(encoded)) + b"".join(encoded)
+
+
+def longer(encoded: bytes, items: Sequence[bytes]) -> bytes:
+    """An encoded vector with items added behind its own."""
+    count, at = u32(encoded, 0)
+    return unsigned(count + len(items)) + encoded[at:] + b"".join(items)
 
 
 def section(number: int, content: bytes) -> bytes:
@@ -135,6 +141,13 @@ class Reader:
         if self.at > self.end:
             raise NotWasm("the module ends in the middle of an integer")
         return value
+
+    def leb(self) -> bytes:
+        """The next LEB128 as encoded: for numbers that may have more than 32 bits."""
+        start = self.at
+        while self.byte() >= 0x80:
+            pass
+        return self.data[start : self.at]
 
     def name(self) -> str:
         """The next length-prefixed name; bytes that are not UTF-8 are kept readable."""

@@ -29,7 +29,7 @@ from arts.migratable.code import (
     mask,
 )
 from arts.migratable.errors import NotWasm, Refused
-from arts.migratable.module import MAX_LOCALS, Module
+from arts.migratable.module import MAX_LOCALS, FunctionType, Module
 from arts.migratable.opcodes import I32, Immediate
 from arts.migratable.options import Options, Poll
 from arts.migratable.straight import StraightLine
@@ -51,12 +51,15 @@ class _Around:
     """What an open block must know to be closed: the types of the operands below it, and more.
 
     ``outer`` is of ``Temporaries.enter``, ``spill`` where to put the code that moves the operands.
+    ``label`` is where branches to it go: ``block`` itself, or the innermost of the three blocks
+    that stand for a loop with parameters; these are in the locals ``carried`` then.
     """
 
-    __slots__ = ("block", "operands", "outer", "spill")
+    __slots__ = ("block", "carried", "label", "operands", "outer", "spill")
 
     def __init__(self, block: Block, operands: bytearray, outer: dict[int, int]) -> None:
-        self.block = block
+        self.block = self.label = block
+        self.carried: list[int] = []
         self.operands = operands
         self.outer = outer
         self.spill = Raw(b"")
@@ -91,6 +94,8 @@ class _Body(StraightLine):
             opcodes.END: self._end,
             opcodes.CALL: self._call,
             opcodes.CALL_INDIRECT: self._call_indirect,
+            opcodes.RETURN_CALL: self._return_call,
+            opcodes.RETURN_CALL_INDIRECT: self._return_call_indirect,
         }
 
     def parse(self) -> Code:
@@ -110,7 +115,7 @@ class _Body(StraightLine):
         """The block a branch of that depth goes to."""
         if depth >= len(self.around):
             raise NotWasm("a branch to a label that does not exist")
-        return self.around[-1 - depth].block
+        return self.around[-1 - depth].label
 
     def _depth(self) -> Block:
         depth, self.at = u32(self.module.data, self.at)
@@ -135,7 +140,7 @@ class _Body(StraightLine):
         point = Point(
             kind=kind,
             resume=len(self.code.points) + 1,
-            block=self.around[-1].block,
+            block=self.around[-1].label,
             position=len(self.items),
             call=call,
             result_types=results,
@@ -155,18 +160,63 @@ class _Body(StraightLine):
         data, start = self.module.data, self.at
         opcode = data[start]
         self.flush(start)
-        parameters, results = self._block_type(start + 1)
-        parent = self.around[-1].block
-        block = Block(opcode, parameters, results, parent)
+        parameters, results = self.module.block_type(self.module.data, start + 1)
+        repeated = opcode == opcodes.LOOP and parameters
+        block = Block(
+            opcodes.BLOCK if repeated else opcode,
+            b"" if repeated else parameters,
+            results,
+            self.around[-1].label,
+        )
         self.at = opcodes.skip_immediate(Immediate.BLOCK_TYPE, data, start + 1)
         if opcode == opcodes.TRY_TABLE:
             self._catches(block)
         if opcode == opcodes.IF:
             self.pop(1)
         self.pop(len(parameters))
+        polled = opcode == opcodes.LOOP and (self.polled is None or start in self.polled)
+        if repeated:
+            self._enter_repeated(block, parameters, polled)
+            return
         self._enter(block)
-        if opcode == opcodes.LOOP and (self.polled is None or start in self.polled):
+        if polled:
             self._point(PointKind.POLL)
+
+    def _enter_repeated(self, block: Block, parameters: bytes, polled: bool) -> None:
+        """Enter a loop with parameters, so that they are in locals wherever it is polled.
+
+        A block around it, which it leaves with its results; the loop; and a block in it, to which
+        branches bring new parameters.
+        """
+        carried = list(range(len(self.types), len(self.types) + len(parameters)))
+        self._count_moved(len(parameters))
+        self.types += parameters
+        self.items.append(Raw(pop_all(carried), 0, mask(carried)))
+        self._enter(block)
+        around = self.around[-1]
+        around.carried = carried
+        for opcode, results in ((opcodes.LOOP, b""), (opcodes.BLOCK, parameters)):
+            inner = Block(opcode, b"", results, around.label, opened=len(self.items))
+            around.label = inner
+            self.items.append(Open(inner))
+            if polled and inner.is_loop:
+                self._point(PointKind.POLL)
+        self.items.append(Raw(push_all(carried), mask(carried)))
+        self.stack = bytearray(parameters)
+
+    def _repeat(self, around: _Around) -> None:
+        """End the inner two blocks of a loop with parameters."""
+        inner = around.label
+        loop = inner.parent
+        assert loop is not None
+        self.items.append(Branch(opcodes.BR, [around.block]))
+        self._close(inner)
+        self.items.append(Raw(pop_all(around.carried), 0, mask(around.carried)))
+        self.items.append(Branch(opcodes.BR, [loop]))
+        self._close(loop)
+        self.items.append(Leave(bytes([opcodes.UNREACHABLE])))
+        loop.holds_point |= inner.holds_point
+        around.block.holds_point |= loop.holds_point
 
     def _enter(self, block: Block) -> None:
         around = _Around(block, self.stack, self.temporaries.enter())
@@ -177,14 +227,6 @@ class _Body(StraightLine):
         self.items.append(Open(block))
         self.stack = bytearray(block.parameters)
         self.run_start = self.at
-
-    def _block_type(self, at: int) -> tuple[bytes, bytes]:
-        byte = self.module.data[at]
-        if byte == opcodes.EMPTY_BLOCK:
-            return b"", b""
-        if opcodes.EMPTY_BLOCK < byte < 0x80:
-            return b"", bytes([byte])
-        return self.module.types[u32(self.module.data, at)[0]]
 
     def _catches(self, block: Block) -> None:
         data = self.module.data
@@ -210,6 +252,8 @@ class _Body(StraightLine):
         block = around.block
         if block.parent is None:
             return
+        if around.carried:
+            self._repeat(around)
         self.stack = around.operands
         if block.holds_point:
             block.parent.holds_point = True
@@ -226,11 +270,6 @@ class _Body(StraightLine):
     def _free_operands(self, around: _Around) -> None:
         """Carry the operands below a block around points past it in locals."""
         block = around.block
-        if block.parameters and block.opcode in (opcodes.LOOP, opcodes.TRY_TABLE):
-            raise Refused(
-                "a loop or try_table with parameters around a safepoint",
-                advice="compile without multi-value (-mno-multivalue)",
-            )
         if block.parameters and block.opcode == opcodes.IF and block.otherwise is None:
             block.otherwise = len(self.items)
             self.items.append(Else(block))
@@ -251,10 +290,13 @@ class _Body(StraightLine):
 
     def _take(self, types: Sequence[int]) -> list[int]:
         """Temporaries, within reason: what is moved at every point costs its square."""
-        self.moved += len(types)
+        self._count_moved(len(types))
+        return self.temporaries.take(types)
+
+    def _count_moved(self, count: int) -> None:
+        self.moved += count
         if self.moved > MAX_MOVED:
             raise Refused("too many operands below calls")
-        return self.temporaries.take(types)
 
     def _branch(self) -> None:
         opcode = self.module.data[self.at]
@@ -299,6 +341,9 @@ class _Body(StraightLine):
     def _call(self) -> None:
         start = self.at
         function, self.at = u32(self.module.data, start + 1)
+        self._called(start, function)
+
+    def _called(self, start: int, function: int) -> None:
         parameters, results = self.module.type_of(function)
         if function in self.unwinding:
             self.flush(start)
@@ -313,11 +358,8 @@ class _Body(StraightLine):
 
     def _call_indirect(self) -> None:
         start = self.at
-        number, at = u32(self.module.data, start + 1)
-        self.at = skip_leb(self.module.data, at)
-        call = Indexed(opcodes.CALL_INDIRECT, number, trailer=self.module.data[at : self.at])
-        parameters, results = self.module.types[number]
-        if number in self.analysis.types:
+        call, (parameters, results) = self._callee(opcodes.CALL_INDIRECT)
+        if call.index in self.analysis.types:
             self.flush(start)
             self._point(PointKind.CALL, call, parameters + bytes([I32]), results)
             self.run_start = self.at
@@ -325,3 +367,33 @@ class _Body(StraightLine):
             self.indexed(start, call)
             self.pop(len(parameters) + 1)
             self.stack += results
+
+    def _callee(self, opcode: int) -> tuple[Indexed, FunctionType]:
+        """The indirect call at hand, and the type of what it calls."""
+        number, at = u32(self.module.data, self.at + 1)
+        self.at = skip_leb(self.module.data, at)
+        call = Indexed(opcode, number, trailer=self.module.data[at : self.at])
+        return call, self.module.types[number]
+
+    def _return_call(self) -> None:
+        """A tail call needs no point: its caller has gone when the callee unwinds.
+
+        Only a blocking import, which leaves no frame of its own, is called the ordinary way.
+        """
+        start = self.at
+        function, self.at = u32(self.module.data, start + 1)
+        if function in self.analysis.blocking:
+            self._called(start, function)
+            self.items.append(Leave(bytes([opcodes.RETURN])))
+            self._skip_unreachable()
+        else:
+            self._leave_by(start, Indexed(opcodes.RETURN_CALL, function))
+
+    def _return_call_indirect(self) -> None:
+        start = self.at
+        self._leave_by(start, self._callee(opcodes.RETURN_CALL_INDIRECT)[0])
+
+    def _leave_by(self, start: int, call: Indexed) -> None:
+        self.indexed(start, call)
+        self.items.append(Leave(b""))
+        self._skip_unreachable()

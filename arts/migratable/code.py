@@ -29,12 +29,12 @@ class Raw:
 class Indexed:
     """An instruction with an index that differs between modules: of a function, type or segment.
 
-    ``number`` is that of a prefixed instruction, ``trailer`` its remaining immediates.
+    ``number`` is that of an instruction with a prefix, else 0; ``trailer`` its other immediates.
     """
 
     opcode: int
     index: int
-    number: int | None = None
+    number: int = 0
     trailer: bytes = b""
 
 
@@ -88,7 +88,10 @@ class Branch:
 
 @dataclass(slots=True)
 class Leave:
-    """An instruction after which nothing in sequence runs: return, unreachable, throw."""
+    """An instruction after which nothing in sequence runs: return, unreachable, throw.
+
+    Without code, it says that of the instruction before it (a tail call).
+    """
 
     code: bytes
 

@@ -15,23 +15,20 @@ Knows points, paths and branches. Does not know modules, nor who calls a continu
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from arts.migratable import abi, opcodes
+from arts.migratable import opcodes
 from arts.migratable.assembler import (
     DROP,
     ELSE,
     I32_EQZ,
-    I32_SUB,
-    LOADS,
     br,
     br_if,
-    call_indirect,
     i32_const,
     local_get,
     local_set,
 )
 from arts.migratable.code import Block, Code, Indexed, Point, PointKind
-from arts.migratable.emit import Emitter, Frame, Machinery, Types
-from arts.migratable.module import FunctionType
+from arts.migratable.emit import Emitter, Frame, Machinery
+from arts.migratable.module import FunctionType, Types
 from arts.migratable.opcodes import I32
 
 SMALL_LOOP: Final = 256
@@ -67,7 +64,8 @@ class Continuation(Emitter):
     def write(self, point: Point) -> bytes:
         """The function body: the way to the point, the point, and all that follows."""
         path = point.path()
-        self._pop_frame(point)
+        self.pop_frame()
+        self.load_frame(point)
         entered = self._entered(path)
         if entered:
             self.out += i32_const(1) + local_set(self.underway)
@@ -82,13 +80,6 @@ class Continuation(Emitter):
             behind = block.closed + 1
         self.emit(behind, len(self.code.items))
         return self.function(0, I32)
-
-    def _pop_frame(self, point: Point) -> None:
-        out, size = self.out, self.frame.size + abi.TRAILER_SIZE
-        out += self.push_sp + i32_const(size) + I32_SUB + self.pop_sp
-        for local, kind, offset in self.frame.fields:
-            if point.live >> local & 1:
-                out += self.push_sp + self.access(LOADS[kind], offset) + local_set(local)
 
     def _entered(self, path: list[Block]) -> set[Block]:
         """Blocks that are entered in the middle: large loops, and all on the way between them."""
@@ -181,7 +172,7 @@ class Continuation(Emitter):
             if point.kind is PointKind.HOST_CALL:
                 self.call(point)
             elif point.kind is PointKind.CALL:
-                self._continue_callee(point)
+                self.continue_callee(point)
                 self.returned(point)
         elif point.kind is PointKind.CALL:
             self._either_call(point, arm)
@@ -192,22 +183,16 @@ class Continuation(Emitter):
             if not is_poll:
                 self.call(point)
 
-    def _continue_callee(self, point: Point) -> None:
-        """Call what continues the next inner frame: the slot in that frame's trailer."""
-        kind = self.types.number(FunctionType(b"", point.result_types))
-        self.out += self.push_sp + i32_const(4) + I32_SUB + self.access(LOADS[I32], 0)
-        self.out += call_indirect(kind, self.machinery.slots)
-
     def _either_call(self, point: Point, arm: Arm) -> None:
         """Underway continue the callee, later call it."""
-        self._block(kind=self.value_type(b"", point.result_types))
+        self._block(kind=self.types.block(b"", point.result_types))
         self._block()
         self.out += local_get(self.underway) + br_if(0)
         self._beginning(arm, point.position)
         self.out += self.called(point) + br(1)
         self.close()
         self._arrived()
-        self._continue_callee(point)
+        self.continue_callee(point)
         self.close()
         self.returned(point)
 

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from arts.migratable import abi
 from arts.migratable.binary import custom_content, custom_section
 from arts.migratable.errors import NotWasm, Refused
-from arts.migratable.options import Options, Poll
+from arts.migratable.options import Frames, Options, Poll
 
-PIPELINE_VERSION: Final = 1
+PIPELINE_VERSION: Final = 2
 """Changes when the same program and options give other bytes, other frames or other points."""
 
 
@@ -37,9 +37,11 @@ class Description:
 
     Function ids count the functions that may unwind; ``functions`` maps them to function indices,
     ``frame_sizes`` to bytes of their frames (with the trailer), ``points`` to their number of
-    points. ``recursive`` (function indices) and ``types`` (type indices) say what else may unwind.
-    ``memories`` and ``tables`` count those of the original, ``mutable_globals`` its mutable
-    globals. ``source_digest`` is the SHA-256 of the original, in hex.
+    points. ``frames_pages`` is the size of the memory of frames, or of its share of the program's.
+    ``recursive`` (function indices) and ``types`` (type indices) say what else may unwind.
+    ``memories`` and ``tables`` count those of the original, ``mutable_tables`` and
+    ``mutable_globals`` name those that change. ``source_digest`` is the SHA-256 of the original, in
+    hex.
     """
 
     abi_version: int
@@ -53,6 +55,8 @@ class Description:
     points: tuple[int, ...]
     memories: int
     tables: int
+    mutable_tables: tuple[int, ...]
+    frames_pages: int
     mutable_globals: tuple[MutableGlobal, ...]
     blocks_on: tuple[tuple[str, str], ...]
     """The blocking imports that the program really has, as (module, name)."""
@@ -75,6 +79,9 @@ class Description:
             "source": self.source_digest,
             "poll": self.options.poll,
             "nest": self.options.nest,
+            "frames": self.options.frames,
+            "framesPages": self.frames_pages,
+            "twins": self.options.twins,
             "blocking": sorted(self.options.blocking),
             "functions": self.functions,
             "recursive": self.recursive,
@@ -83,6 +90,7 @@ class Description:
             "points": self.points,
             "memories": self.memories,
             "tables": self.tables,
+            "mutableTables": self.mutable_tables,
             "globals": self.mutable_globals,
             "blocksOn": self.blocks_on,
         }
@@ -112,7 +120,11 @@ def _description(fields: dict[str, Any]) -> Description:
         pipeline_version=_whole(fields["pipeline"]),
         source_digest=str(fields["source"]),
         options=Options(
-            Poll(fields["poll"]), bool(fields["nest"]), frozenset(_pairs(fields["blocking"]))
+            Poll(fields["poll"]),
+            bool(fields["nest"]),
+            frozenset(_pairs(fields["blocking"])),
+            Frames(fields["frames"]),
+            bool(fields["twins"]),
         ),
         functions=_wholes(fields["functions"]),
         recursive=_wholes(fields["recursive"]),
@@ -121,6 +133,8 @@ def _description(fields: dict[str, Any]) -> Description:
         points=_wholes(fields["points"]),
         memories=_whole(fields["memories"]),
         tables=_whole(fields["tables"]),
+        mutable_tables=_wholes(fields["mutableTables"]),
+        frames_pages=_whole(fields["framesPages"]),
         mutable_globals=tuple(
             MutableGlobal(_whole(number), str(kind)) for number, kind in fields["globals"]
         ),

@@ -4,12 +4,12 @@ Knows how a frame is written, how a poll looks, and where the machinery of ``abi
 index spaces. Does not know which items it is given, nor what the finished module looks like.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from arts.migratable import abi, opcodes
+from arts.migratable import abi, exceptions, opcodes
 from arts.migratable.assembler import (
     ELSE,
     END,
@@ -18,19 +18,22 @@ from arts.migratable.assembler import (
     I32_EQZ,
     I32_SUB,
     IF,
+    LOADS,
     RETURN,
     STORES,
     ZEROS,
+    call_indirect,
     global_get,
     global_set,
     i32_const,
     i64_const,
     local_get,
+    local_set,
     memory_access,
     pop_all,
     push_all,
 )
-from arts.migratable.binary import signed, sized, unsigned, vector
+from arts.migratable.binary import sized, unsigned, vector
 from arts.migratable.code import (
     Block,
     Branch,
@@ -45,9 +48,9 @@ from arts.migratable.code import (
     Raw,
 )
 from arts.migratable.errors import Refused
-from arts.migratable.module import FunctionType, Module
-from arts.migratable.opcodes import I64
-from arts.migratable.options import Poll
+from arts.migratable.module import FunctionType, Module, Types
+from arts.migratable.opcodes import CALL, EXNREF, I32, I64
+from arts.migratable.options import Frames, Options, Poll
 
 MAX_SAVED: Final = 2_000_000
 """Values that the code of one function may save, at all its points together."""
@@ -58,32 +61,36 @@ class Machinery:
     """Where the additions lie: behind everything the module has itself, in each index space."""
 
     poll: Poll
+    hidden: bool
+    """Frames are in hidden pages of the program's first memory."""
     state: int
     sp: int
     countdown: int
     frames: int
     slots: int
+    save: int
+    load: int
+    exception_size: int | None
+    """Bytes of an exception in a frame; None if it cannot be there."""
 
     @classmethod
-    def behind(cls, module: Module, poll: Poll) -> "Machinery":
-        """The places that a module leaves free."""
+    def behind(cls, module: Module, options: Options) -> "Machinery":
+        """The places that a module leaves free. It has been lowered with the same options."""
         count = len(module.globals)
-        return cls(poll, count, count + 1, count + 2, len(module.memories), len(module.tables))
-
-
-class Types:
-    """The types of a module, and those that generated code adds."""
-
-    def __init__(self, own: Sequence[FunctionType]) -> None:
-        self.all = list(own)
-        self._numbers = {kind: number for number, kind in reversed(list(enumerate(own)))}
-
-    def number(self, kind: FunctionType) -> int:
-        """Index of a type, new if need be."""
-        if kind not in self._numbers:
-            self._numbers[kind] = len(self.all)
-            self.all.append(kind)
-        return self._numbers[kind]
+        named = {entry.name: entry.index for entry in module.exports}
+        hidden = options.frames is Frames.PRIMARY
+        return cls(
+            poll=options.poll,
+            hidden=hidden,
+            state=count,
+            sp=count + 1,
+            countdown=count + 2,
+            frames=0 if hidden else len(module.memories),
+            slots=len(module.tables),
+            save=named.get(exceptions.SAVE, 0),
+            load=named.get(exceptions.LOAD, 0),
+            exception_size=exceptions.frame_size(module) if exceptions.SAVE in named else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,11 @@ class Frame:
     """Of the fields, without the trailer."""
 
 
-def frame_of(code: Code) -> Frame:
-    """One layout for all points of a function. Raises Refused if a reference is live at one."""
+def frame_of(code: Code, exception_size: int | None) -> Frame:
+    """One layout for all points of a function. Raises Refused if a reference is live at one.
+
+    Exceptions are the references that can be written down, if ``exception_size`` says how large.
+    """
     saved = amount = 0
     for point in code.points:
         saved |= point.live
@@ -106,13 +116,14 @@ def frame_of(code: Code) -> Frame:
     fields, offset = [], 0
     for local, kind in enumerate(code.locals):
         if saved >> local & 1:
-            if kind in opcodes.REFERENCE_TYPES:
+            size = exception_size if kind == EXNREF else opcodes.SIZES.get(kind)
+            if size is None:
                 raise Refused(
                     f"a value of type {opcodes.TYPE_NAMES[kind]} is needed after a safepoint",
                     advice="keep references in tables, and only their numbers in variables",
                 )
             fields.append((local, kind, offset))
-            offset += opcodes.SIZES[kind]
+            offset += size
     return Frame(tuple(fields), offset)
 
 
@@ -140,8 +151,7 @@ class Emitter:
         self.push_sp = global_get(machinery.sp)
         self.pop_sp = global_set(machinery.sp)
         self.stores = [
-            (local, self.push_sp + local_get(local) + self.access(STORES[kind], offset))
-            for local, kind, offset in frame.fields
+            (local, self._store(local, kind, offset)) for local, kind, offset in frame.fields
         ]
         self.leave = self._leave()
 
@@ -193,13 +203,7 @@ class Emitter:
 
     def block_type(self, block: Block) -> bytes:
         """The type, without the parameters that locals carry."""
-        return self.value_type(b"" if block.arguments else block.parameters, block.results)
-
-    def value_type(self, parameters: bytes, results: bytes) -> bytes:
-        """A block type in its shortest form."""
-        if parameters or len(results) > 1:
-            return signed(self.types.number(FunctionType(parameters, results)))
-        return results or bytes([opcodes.EMPTY_BLOCK])
+        return self.types.block(b"" if block.arguments else block.parameters, block.results)
 
     def carried(self, block: Block) -> bytes:
         """The parameters of a block, from the locals that carry them into it."""
@@ -262,6 +266,12 @@ class Emitter:
         """A load or store in the memory of frames."""
         return memory_access(instruction, self.machinery.frames, offset)
 
+    def _store(self, local: int, kind: int, offset: int) -> bytes:
+        if kind == EXNREF:
+            address = self.push_sp + i32_const(offset) + I32_ADD
+            return local_get(local) + address + self.indexed(Indexed(CALL, self.machinery.save))
+        return self.push_sp + local_get(local) + self.access(STORES[kind], offset)
+
     def _leave(self) -> bytes:
         """Store the trailer, which is on the stack, push the frame, and return."""
         size = self.frame.size
@@ -278,3 +288,28 @@ class Emitter:
                 out += store
         out += self.push_sp + i64_const(self.function_id << 32 | point.resume)
         out += self.leave
+
+    # -- continuing ---------------------------------------------------------------------------
+
+    def pop_frame(self) -> None:
+        """Take the topmost frame off the stack; its bytes stay where they are, behind the end."""
+        size = self.frame.size + abi.TRAILER_SIZE
+        self.out += self.push_sp + i32_const(size) + I32_SUB + self.pop_sp
+
+    def load_frame(self, point: Point) -> None:
+        """Reload what was saved at a point, from the frame just popped."""
+        for local, kind, offset in self.frame.fields:
+            if point.live >> local & 1:
+                self.out += self._load(kind, offset) + local_set(local)
+
+    def _load(self, kind: int, offset: int) -> bytes:
+        if kind == EXNREF:
+            address = self.push_sp + i32_const(offset) + I32_ADD
+            return address + self.indexed(Indexed(CALL, self.machinery.load))
+        return self.push_sp + self.access(LOADS[kind], offset)
+
+    def continue_callee(self, point: Point) -> None:
+        """Call what continues the next inner frame: the slot in that frame's trailer."""
+        kind = self.types.number(FunctionType(b"", point.result_types))
+        self.out += self.push_sp + i32_const(4) + I32_SUB + self.access(LOADS[I32], 0)
+        self.out += call_indirect(kind, self.machinery.slots)

@@ -24,28 +24,27 @@ from arts.migratable.binary import (
 from arts.migratable.code import Code, Indexed
 from arts.migratable.continuation import SMALL_LOOP, Continuation
 from arts.migratable.description import PIPELINE_VERSION, Description, ResumePoint, describe
-from arts.migratable.emit import Frame, Machinery, Types, frame_of
+from arts.migratable.emit import Frame, Machinery, frame_of
 from arts.migratable.errors import NotWasm, Refused
 from arts.migratable.module import (
     CODE,
-    ELEMENT,
     EXPORT,
     FUNCTION,
     FUNCTION_KIND,
     GLOBAL_KIND,
     IMPORT,
     MEMORY_KIND,
+    MUTABLE_I32,
     TABLE_KIND,
     TAG_KIND,
     TYPE,
     FunctionType,
     Module,
+    Types,
     parse,
 )
-from arts.migratable.opcodes import I32
+from arts.migratable.opcodes import FUNCREF, I32
 from arts.migratable.options import Poll
-
-MUTABLE_I32: Final = b"\x7f\x01"
 
 
 class Continuations:
@@ -70,7 +69,7 @@ class Continuations:
         Raises ValueError for a point that the program does not have.
         """
         linker = _Linker(self._source)
-        machinery = Machinery.behind(self._source, self.description.options.poll)
+        machinery = self._machinery
         bodies = []
         for function_id, resume in points:
             code, frame = self._code(function_id)
@@ -104,6 +103,10 @@ class Continuations:
             blocking=blocking_imports(self._source, described.options),
         )
 
+    @cached_property
+    def _machinery(self) -> Machinery:
+        return Machinery.behind(self._source, self.description.options)
+
     def _code(self, function_id: int) -> tuple[Code, Frame]:
         if function_id not in self._codes:
             if not 0 <= function_id < len(self.description.functions):
@@ -111,7 +114,7 @@ class Continuations:
             function = self.description.functions[function_id]
             code = body.parse(self._source, function, self._analysis, self.description.options)
             liveness.solve(code)
-            frame = frame_of(code)
+            frame = frame_of(code, self._machinery.exception_size)
             found = frame.size + abi.TRAILER_SIZE, len(code.points)
             described = self.description
             if found != (described.frame_sizes[function_id], described.points[function_id]):
@@ -132,19 +135,16 @@ class _Linker:
         self.source = source
         self.types = Types([])
         self.functions: dict[tuple[str, str], tuple[int, int]] = {}
-        self.addressed: set[int] = set()
 
     def indexed(self, item: Indexed) -> bytes:
         """The instruction as it must read in the module of continuations."""
-        if item.opcode == opcodes.BULK:
-            return call(self._segment_function(item))
-        if item.opcode == opcodes.CALL_INDIRECT:
-            kind = self.types.number(self.source.types[item.index])
-            return bytes([item.opcode]) + unsigned(kind) + item.trailer
-        function = self._function(item.index)
-        if item.opcode == opcodes.REF_FUNC:
-            self.addressed.add(function)
-        return bytes([item.opcode]) + unsigned(function)
+        if item.opcode in STANDING_IN:
+            title, kind = stand_in(item, self.source)
+            return call(self._import((abi.PROGRAM_IMPORT, title), kind))
+        if item.opcode in (opcodes.CALL_INDIRECT, opcodes.RETURN_CALL_INDIRECT):
+            kind_number = self.types.number(self.source.types[item.index])
+            return bytes([item.opcode]) + unsigned(kind_number) + item.trailer
+        return bytes([item.opcode]) + unsigned(self._function(item.index))
 
     def _function(self, function: int) -> int:
         imported = self.source.imported_functions
@@ -152,10 +152,6 @@ class _Linker:
         if function < len(imported):
             title = (imported[function].module, imported[function].name)
         return self._import(title, self.source.type_of(function))
-
-    def _segment_function(self, item: Indexed) -> int:
-        title, kind = segment_function(item)
-        return self._import((abi.PROGRAM_IMPORT, title), kind)
 
     def _import(self, title: tuple[str, str], kind: FunctionType) -> int:
         new = len(self.functions), self.types.number(kind)
@@ -170,17 +166,15 @@ class _Linker:
             for number in range(len(bodies))
         ]
         imports = vector(self._imports(machinery))
-        parts = [
-            section(TYPE, vector(kind.encoded() for kind in self.types.all)),
-            section(IMPORT, imports),
-            section(FUNCTION, vector(unsigned(kind) for kind, _ in bodies)),
-            section(EXPORT, vector(exports)),
-            section(CODE, vector(code for _, code in bodies)),
-        ]
-        if self.addressed:
-            functions = vector(map(unsigned, sorted(self.addressed)))
-            parts.insert(-1, section(ELEMENT, b"\x01\x03\x00" + functions))
-        return PREAMBLE + b"".join(parts)
+        return PREAMBLE + b"".join(
+            [
+                section(TYPE, vector(kind.encoded() for kind in self.types.all)),
+                section(IMPORT, imports),
+                section(FUNCTION, vector(unsigned(kind) for kind, _ in bodies)),
+                section(EXPORT, vector(exports)),
+                section(CODE, vector(code for _, code in bodies)),
+            ]
+        )
 
     def _imports(self, machinery: Machinery) -> list[bytes]:
         source = self.source
@@ -189,7 +183,8 @@ class _Linker:
             for (module, title), (_, kind) in self.functions.items()
         ]
         imports += _numbered(abi.MEMORY_PREFIX, MEMORY_KIND, source.memories)
-        imports.append(_from_program(abi.FRAMES, MEMORY_KIND, FRAMES_TYPE))
+        if not machinery.hidden:
+            imports.append(_from_program(abi.FRAMES, MEMORY_KIND, FRAMES_TYPE))
         imports += _numbered(abi.TABLE_PREFIX, TABLE_KIND, source.tables)
         imports.append(_from_program(abi.SLOTS, TABLE_KIND, SLOTS_TYPE))
         types = [bytes([kind.value, kind.mutable]) for kind in source.globals]
@@ -216,9 +211,21 @@ def _numbered(prefix: str, kind: int, types: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def segment_function(item: Indexed) -> tuple[str, FunctionType]:
-    """Export name and type of the function that stands for an instruction with a data segment."""
-    if item.number == opcodes.DATA_DROP:
-        return f"{abi.DROP_PREFIX}{item.index}", FunctionType(b"", b"")
-    memory = Reader(item.trailer).u32()
-    return f"{abi.INIT_PREFIX}{item.index}.{memory}", FunctionType(bytes([I32] * 3), b"")
+STANDING_IN: Final = frozenset({opcodes.BULK, opcodes.REF_FUNC})
+"""Instructions for which the program has a function."""
+
+
+def stand_in(item: Indexed, source: Module) -> tuple[str, FunctionType]:
+    """Export name and type of the function that stands for an instruction in continuations.
+
+    Modules cannot share segments. And a reference to an imported function need not be the same
+    to an engine as the program's own, by which hosts know what is in a table.
+    """
+    if item.opcode == opcodes.REF_FUNC:
+        return f"{abi.REFERENCE_PREFIX}{item.index}", FunctionType(b"", bytes([FUNCREF]))
+    target = Reader(item.trailer).u32()
+    if item.number == opcodes.MEMORY_INIT:
+        prefix, address = abi.INIT_PREFIX, source.address_of_memory(target)
+    else:
+        prefix, address = abi.TABLE_INIT_PREFIX, source.address_of_table(target)
+    return f"{prefix}{item.index}.{target}", FunctionType(bytes([address, I32, I32]), b"")

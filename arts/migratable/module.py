@@ -4,14 +4,14 @@ Knows sections and index spaces. Does not look into function bodies, and does no
 engine validates anyway; it refuses what no prepared program may contain.
 """
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from arts.migratable import opcodes
-from arts.migratable.binary import CUSTOM, Reader, sections, sized, u32
+from arts.migratable.binary import CUSTOM, Reader, sections, signed, sized, u32
 from arts.migratable.errors import NotWasm, Refused
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT = 1, 2, 3, 4, 5, 6, 7
@@ -20,6 +20,9 @@ SECTION_ORDER: Final = (
     TYPE, IMPORT, FUNCTION, TABLE, MEMORY, TAG, GLOBAL, EXPORT, START, ELEMENT, DATA_COUNT, CODE,
     DATA,
 )  # fmt: skip
+
+IS_SHARED, IS_64_BIT = 2, 4
+"""Flags of the limits of memories and tables."""
 
 MAX_LOCALS: Final = 50_000
 """What engines accept (the JavaScript API names this limit)."""
@@ -34,6 +37,27 @@ class FunctionType(NamedTuple):
     def encoded(self) -> bytes:
         """As it stands in a type section."""
         return b"\x60" + sized(self.parameters) + sized(self.results)
+
+
+class Types:
+    """The types of a module, and those that generated code adds behind them."""
+
+    def __init__(self, own: Sequence[FunctionType]) -> None:
+        self.all = list(own)
+        self._numbers = {kind: number for number, kind in reversed(list(enumerate(own)))}
+
+    def number(self, kind: FunctionType) -> int:
+        """Index of a type, new if need be."""
+        if kind not in self._numbers:
+            self._numbers[kind] = len(self.all)
+            self.all.append(kind)
+        return self._numbers[kind]
+
+    def block(self, parameters: bytes, results: bytes) -> bytes:
+        """The type of a block, encoded in its shortest form."""
+        if parameters or len(results) > 1:
+            return signed(self.number(FunctionType(parameters, results)))
+        return results or bytes([opcodes.EMPTY_BLOCK])
 
 
 class GlobalType(NamedTuple):
@@ -56,14 +80,17 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export of the entity ``index`` of a kind."""
+    """An export of the entity ``index`` of a kind; the index is encoded at ``at``."""
 
     name: str
     kind: int
     index: int
+    at: int
 
 
 FUNCTION_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND, TAG_KIND = range(5)
+MUTABLE_I32: Final = b"\x7f\x01"
+"""The type of a global."""
 
 
 class Body(NamedTuple):
@@ -73,13 +100,22 @@ class Body(NamedTuple):
     end: int
 
 
+class Reference(NamedTuple):
+    """Where the index of a function stands whose address is taken."""
+
+    start: int
+    end: int
+    function: int
+
+
 @dataclass
 class Module:
     """Index spaces of a module, imports first, as the format counts them.
 
     ``functions`` holds type indices; ``tables`` and ``memories`` encoded types, as an import would
-    state them; ``referenced`` the functions that element segments, globals and
-    tables take the address of. ``raw`` maps section numbers to (start, end) in ``data``.
+    state them; ``references`` where element segments, globals and tables take the address of
+    which function. ``raw`` maps section numbers to (start, end) in ``data``, ``memory_at`` says
+    where the types of memories stand there. ``start`` is the start function.
     """
 
     data: bytes
@@ -92,7 +128,9 @@ class Module:
     globals: list[GlobalType] = field(default_factory=list)
     tags: list[FunctionType] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
-    referenced: set[int] = field(default_factory=set)
+    references: list[Reference] = field(default_factory=list)
+    memory_at: list[int] = field(default_factory=list)
+    start: int | None = None
     names: bytes = b""
 
     @cached_property
@@ -103,6 +141,28 @@ class Module:
     def type_of(self, function: int) -> FunctionType:
         """Type of a function by its index. IndexError when there is no such function."""
         return self.types[self.functions[function]]
+
+    @property
+    def referenced(self) -> set[int]:
+        """The functions that element segments, globals and tables take the address of."""
+        return {reference.function for reference in self.references}
+
+    def block_type(self, code: bytes, at: int) -> FunctionType:
+        """The type of a block, whose encoding in some code is at a position."""
+        byte = code[at]
+        if byte == opcodes.EMPTY_BLOCK:
+            return FunctionType(b"", b"")
+        if opcodes.EMPTY_BLOCK < byte < 0x80:
+            return FunctionType(b"", bytes([byte]))
+        return self.types[u32(code, at)[0]]
+
+    def address_of_memory(self, memory: int) -> int:
+        """Type of the addresses of a memory. IndexError when there is no such memory."""
+        return opcodes.I64 if self.memories[memory][0] & IS_64_BIT else opcodes.I32
+
+    def address_of_table(self, table: int) -> int:
+        """Type of the indices of a table. IndexError when there is no such table."""
+        return opcodes.I64 if self.tables[table][1] & IS_64_BIT else opcodes.I32
 
     @cached_property
     def bodies(self) -> list[Body]:
@@ -197,9 +257,7 @@ class _Parser:
         """Read one section, if it is of interest here."""
         self.reader = reader
         if number == START:
-            raise Refused(
-                "a start section", advice="export the function instead and let the host call it"
-            )
+            self.module.start = reader.u32()
         items: dict[int, Callable[[], None]] = {
             TYPE: self._type,
             IMPORT: self._import,
@@ -271,18 +329,17 @@ class _Parser:
     def _memory(self) -> None:
         start = self.reader.at
         self._limits()
+        self.module.memory_at.append(start)
         self.module.memories.append(self.reader.data[start : self.reader.at])
 
     def _limits(self) -> None:
         flags = self.reader.byte()
-        if flags & 2:
+        if flags & IS_SHARED:
             raise Refused("shared memory", advice="build it without threads")
-        if flags & 4:
-            raise Refused("64-bit memory or table", advice="build it for wasm32")
-        if flags > 1:
+        if flags & ~(1 | IS_64_BIT):
             raise Refused("custom page sizes")
-        for _ in range(1 + flags):
-            self.reader.u32()
+        for _ in range(1 + flags % 2):
+            self.reader.leb()
 
     def _tag(self) -> None:
         self.reader.byte()
@@ -305,17 +362,17 @@ class _Parser:
         reader = self.reader
         while (opcode := reader.peek()) != opcodes.END:
             try:
-                if opcode == opcodes.REF_FUNC:
-                    self.module.referenced.add(u32(reader.data, reader.at + 1)[0])
                 behind = opcodes.skip_instruction(reader.data, reader.at)
+                if opcode == opcodes.REF_FUNC:
+                    self._refer(reader.at + 1)
             except IndexError:
                 behind = reader.end + 1
             reader.take(behind - reader.at)
         reader.byte()
 
     def _export(self) -> None:
-        name, kind, index = self.reader.name(), self.reader.byte(), self.reader.u32()
-        self.module.exports.append(Export(name, kind, index))
+        name, kind, at = self.reader.name(), self.reader.byte(), self.reader.at
+        self.module.exports.append(Export(name, kind, self.reader.u32(), at))
 
     def _element(self) -> None:
         flags = self.reader.u32()
@@ -332,4 +389,13 @@ class _Parser:
         if flags & 4:
             self.reader.vector(self._constant)
         else:
-            self.module.referenced.update(self.reader.vector(self.reader.u32))
+            self.reader.vector(self._referenced)
+
+    def _referenced(self) -> None:
+        start = self.reader.at
+        self.reader.u32()
+        self._refer(start)
+
+    def _refer(self, at: int) -> None:
+        function, end = u32(self.reader.data, at)
+        self.module.references.append(Reference(at, end, function))

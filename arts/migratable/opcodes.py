@@ -37,24 +37,23 @@ SIZES: Final = {I32: 4, I64: 8, F32: 4, F64: 8, V128: 16}
 
 UNREACHABLE, BLOCK, LOOP, IF, ELSE, END = 0x00, 0x02, 0x03, 0x04, 0x05, 0x0B
 THROW, THROW_REF, TRY_TABLE = 0x08, 0x0A, 0x1F
+TRY, CATCH, RETHROW, DELEGATE, CATCH_ALL = 0x06, 0x07, 0x09, 0x18, 0x19
+"""Legacy exceptions: ``lowering`` replaces them."""
 BR, BR_IF, BR_TABLE, RETURN = 0x0C, 0x0D, 0x0E, 0x0F
 CALL, CALL_INDIRECT, RETURN_CALL, RETURN_CALL_INDIRECT = 0x10, 0x11, 0x12, 0x13
 SELECT, SELECT_TYPED = 0x1B, 0x1C
 LOCAL_GET, LOCAL_SET, LOCAL_TEE, GLOBAL_GET, GLOBAL_SET = 0x20, 0x21, 0x22, 0x23, 0x24
 TABLE_GET, TABLE_SET = 0x25, 0x26
+MEMORY_SIZE, MEMORY_GROW = 0x3F, 0x40
 REF_NULL, REF_FUNC = 0xD0, 0xD2
 BULK, VECTOR, ATOMIC = 0xFC, 0xFD, 0xFE
 """Prefixes: the instruction's number follows as LEB128."""
-MEMORY_INIT, DATA_DROP = 8, 9
-TABLE_MUTATIONS: Final = {
-    12: "table.init",
-    13: "elem.drop",
-    14: "table.copy",
-    15: "table.grow",
-    17: "table.fill",
-}
-"""By their number behind ``BULK``."""
-LEGACY_EXCEPTIONS: Final = frozenset({0x06, 0x07, 0x09, 0x18, 0x19})
+MEMORY_INIT, DATA_DROP, MEMORY_FILL, TABLE_INIT, ELEMENT_DROP = 8, 9, 11, 12, 13
+TABLE_COPY, TABLE_GROW, TABLE_SIZE, TABLE_FILL = 14, 15, 16, 17
+DROPS: Final = frozenset({DATA_DROP, ELEMENT_DROP})
+TABLE_MUTATIONS: Final = frozenset({TABLE_INIT, TABLE_COPY, TABLE_GROW, TABLE_FILL})
+SEGMENT_USERS: Final = frozenset({MEMORY_INIT, TABLE_INIT})
+"""Numbers behind ``BULK``."""
 GC: Final = frozenset({0x14, 0x15, 0xD3, 0xD4, 0xD5, 0xD6, 0xFB})
 """Typed function references and garbage collected types."""
 
@@ -111,8 +110,6 @@ PLAIN: Final = _spread(
     2a : MEMARG 1 f32
     2b : MEMARG 1 f64
     36-3e : MEMARG 2 -
-    3f : LEB 0 i32
-    40 : LEB 1 i32
     41 : LEB 0 i32
     42 : LEB 0 i64
     43 : FOUR_BYTES 0 f32
@@ -191,12 +188,15 @@ SPECIAL: Final = {
     **dict.fromkeys((BLOCK, LOOP, IF), Immediate.BLOCK_TYPE),
     **dict.fromkeys((BR, BR_IF, CALL, RETURN_CALL, THROW, REF_FUNC), Immediate.LEB),
     **dict.fromkeys((LOCAL_GET, LOCAL_SET, LOCAL_TEE, GLOBAL_GET, GLOBAL_SET), Immediate.LEB),
-    **dict.fromkeys((TABLE_GET, TABLE_SET), Immediate.LEB),
+    **dict.fromkeys((TABLE_GET, TABLE_SET, MEMORY_SIZE, MEMORY_GROW), Immediate.LEB),
     **dict.fromkeys((CALL_INDIRECT, RETURN_CALL_INDIRECT), Immediate.LEB2),
     SELECT_TYPED: Immediate.TYPES,
     BR_TABLE: Immediate.BRANCHES,
     TRY_TABLE: Immediate.CATCHES,
     REF_NULL: Immediate.HEAP_TYPE,
+    TRY: Immediate.BLOCK_TYPE,
+    **dict.fromkeys((CATCH, RETHROW, DELEGATE), Immediate.LEB),
+    CATCH_ALL: Immediate.NONE,
 }
 """Instructions whose effect depends on the module, the function or the control stack."""
 
@@ -206,11 +206,6 @@ SPECIAL: Final = {
 
 def unsupported(opcode: int, number: int | None = None) -> Refused:
     """The refusal of an instruction that is not in the tables."""
-    if opcode in LEGACY_EXCEPTIONS:
-        return Refused(
-            "legacy exception handling",
-            advice="compile with exnref exceptions (-mllvm -wasm-use-legacy-eh=false)",
-        )
     if opcode in GC:
         return Refused("typed references or garbage collected types")
     shown = f"{opcode:#04x}" if number is None else f"{opcode:#04x} {number}"
@@ -349,8 +344,12 @@ def _leb_literal(number: int) -> bytes:
     return re.escape(low)
 
 
-def _runs_without(stops: frozenset[int], stopping_numbers: frozenset[int]) -> re.Pattern[bytes]:
+def runs_without(
+    stops: frozenset[int], stopping_numbers: frozenset[int] = frozenset()
+) -> re.Pattern[bytes]:
     """A pattern for the longest run of instructions that are none of ``stops``.
+
+    ``stopping_numbers`` are those behind ``BULK``.
 
     Encodings are a regular language but for the few with counted lists, which always stop a run
     (as do oddly long integers); so C passes over what Python need not look at.
@@ -371,14 +370,14 @@ def _runs_without(stops: frozenset[int], stopping_numbers: frozenset[int]) -> re
     return re.compile(b"(?>" + b"|".join(alternatives) + b")*+", re.DOTALL)
 
 
-BETWEEN_CALLS: Final = _runs_without(
+BETWEEN_CALLS: Final = runs_without(
     frozenset({LOOP, CALL, CALL_INDIRECT, RETURN_CALL, RETURN_CALL_INDIRECT, REF_FUNC, TABLE_SET}),
-    frozenset(TABLE_MUTATIONS),
+    TABLE_MUTATIONS,
 )
 """Matches what the call graph need not look at."""
 
-BETWEEN_BLOCKS: Final = _runs_without(
-    frozenset({BLOCK, LOOP, IF, ELSE, END, TRY_TABLE, CALL, CALL_INDIRECT}), frozenset()
+BETWEEN_BLOCKS: Final = runs_without(
+    frozenset({BLOCK, LOOP, IF, ELSE, END, TRY_TABLE, CALL, CALL_INDIRECT})
 )
 """Matches what the nesting of blocks, and of calls in them, need not look at."""
 

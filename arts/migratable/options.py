@@ -31,18 +31,36 @@ class Profile(StrEnum):
     """No polls: stops at its next blocking host call, which may never come."""
 
 
+class Frames(StrEnum):
+    """Where a program writes its activations down."""
+
+    OWN = "own"
+    """In a memory of their own. The engine must have multiple memories."""
+    PRIMARY = "primary"
+    """In pages of the program's first memory that the program does not see."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Choices that shape prepared code; they are part of its identity.
 
     ``nest`` polls only the outermost loop of nests without calls: faster inner loops, pauses that
     may wait for a whole inner loop. ``blocking`` names the imports, as (module, name), that may
-    park their caller instead of returning.
+    park their caller instead of returning. ``twins`` puts code that continues every function at
+    every point into the program itself, for engines that cannot take new code later: it is about
+    twice as large then, and slow until the continued activation returns.
     """
 
     poll: Poll = Poll.FLAG
     nest: bool = False
     blocking: frozenset[tuple[str, str]] = abi.BLOCKING_IMPORTS
+    frames: Frames = Frames.OWN
+    twins: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for choices that exclude each other."""
+        if self.frames is Frames.PRIMARY and self.poll is Poll.FLAG:
+            raise ValueError("a program that shares its memory with frames has no flag to poll")
 
     @classmethod
     def of(cls, profile: Profile) -> "Options":

@@ -40,6 +40,9 @@ class StraightLine:
             opcodes.SELECT: self._select,
             opcodes.SELECT_TYPED: self._select_typed,
             opcodes.TABLE_GET: self._table_get,
+            opcodes.TABLE_SET: self._table_set,
+            opcodes.MEMORY_SIZE: self._memory_size,
+            opcodes.MEMORY_GROW: self._memory_grow,
             opcodes.REF_NULL: self._ref_null,
             opcodes.REF_FUNC: self._ref_func,
         }
@@ -135,6 +138,18 @@ class StraightLine:
         self.pop(1)
         self.stack.append(self.module.tables[number][0])
 
+    def _table_set(self) -> None:
+        self._take_immediate(Immediate.LEB)
+        self.pop(2)
+
+    def _memory_size(self) -> None:
+        memory, self.at = u32(self.module.data, self.at + 1)
+        self.stack.append(self.module.address_of_memory(memory))
+
+    def _memory_grow(self) -> None:
+        self.pop(1)
+        self._memory_size()
+
     def _ref_null(self) -> None:
         self.stack.append(opcodes.check_value_type(self.module.data[self.at + 1]))
         self._take_immediate(Immediate.HEAP_TYPE)
@@ -144,10 +159,14 @@ class StraightLine:
         opcode = self.module.data[start]
         number, shape, at = opcodes.prefixed(self.module.data, start)
         self.at = opcodes.skip_immediate(shape.immediate, self.module.data, at)
-        if opcode == opcodes.BULK and number in (opcodes.MEMORY_INIT, opcodes.DATA_DROP):
-            segment, at = u32(self.module.data, at)
-            trailer = self.module.data[at : self.at]
-            self.indexed(start, Indexed(opcode, segment, number, trailer))
+        pushes = shape.pushes
+        if opcode == opcodes.BULK:
+            index, behind = u32(self.module.data, at)
+            if number in opcodes.SEGMENT_USERS:
+                trailer = self.module.data[behind : self.at]
+                self.indexed(start, Indexed(opcode, index, number, trailer))
+            elif number in (opcodes.TABLE_GROW, opcodes.TABLE_SIZE):
+                pushes = self.module.address_of_table(index)
         self.pop(shape.pops)
-        if shape.pushes:
-            self.stack.append(shape.pushes)
+        if pushes:
+            self.stack.append(pushes)

@@ -304,6 +304,7 @@ class SimulatedInstance(Hosted):
             engine=SimulatedEngine.name,
             memories=(),
             globals=(),
+            tables=(),
             frames=_STEP.pack(self._step),
             wasi=self.wasi.capture(carry),
             cpu_seconds=stats.cpu_seconds,

@@ -18,6 +18,7 @@ from arts.migratable import (
     PIPELINE_VERSION,
     Continuations,
     Description,
+    Poll,
     Refused,
     ResumePoint,
     abi,
@@ -58,8 +59,10 @@ class WasmtimeEngine:
             return PlainProgram(self._plain, module, str(refused))
         if not description.options.blocking >= abi.BLOCKING_IMPORTS:
             raise ProgramError("it was prepared for a host whose calls never wait")
-        module = self._movable.compile(digest, lambda: program)
-        return MovableProgram(self._movable, module, program, digest, description, self.name)
+        # Without polls only an epoch can end it.
+        toolchain = self._plain if description.options.poll is Poll.NONE else self._movable
+        module = toolchain.compile(digest, lambda: program)
+        return MovableProgram(toolchain, module, program, digest, description, self.name)
 
     @cached_property
     def _movable(self) -> "Toolchain":
@@ -144,6 +147,13 @@ def _reads(module: wasmtime.Module) -> bool:
     return any((found.module, found.name) == (WASI, "fd_read") for found in module.imports)
 
 
+def _numbered_functions(module: wasmtime.Module) -> tuple[int, ...]:
+    """Numbers of the functions that it exports as its own."""
+    prefix = abi.FUNCTION_PREFIX
+    names = [found.name for found in module.exports if found.name.startswith(prefix)]
+    return tuple(int(name.removeprefix(prefix)) for name in names)
+
+
 class Continued(NamedTuple):
     """A compiled module of continuations, for ``points`` in order."""
 
@@ -170,6 +180,7 @@ class MovableProgram:
         self.digest, self.description, self.engine_name = digest, description, engine_name
         self.pre = toolchain.link(module)
         self.reads_stdin = _reads(module)
+        self.numbered_functions = _numbered_functions(module) if description.mutable_tables else ()
         self._continuations = Continuations(prepared)
         self._continued: dict[ResumePoint, Continued] = {}
         self._initial: tuple[MemoryImage, ...] | None = None

@@ -171,25 +171,6 @@ class Memory:
             raise EngineError(str(wasmtime.WasmtimeError._from_ptr(error)))
 
 
-def append_functions(context: Context, found: Any, functions: list[Any]) -> int:
-    """Put functions (externs) at the end of a table; the index of the first."""
-    table, first = ctypes.byref(found.of.table), ctypes.c_uint64()
-    null = ffi.wasmtime_val_t()
-    null.kind = ffi.WASMTIME_FUNCREF
-    error = ffi.wasmtime_table_grow(
-        context, table, len(functions), ctypes.byref(null), ctypes.byref(first)
-    )
-    for number, function in enumerate(functions):
-        value = ffi.wasmtime_val_t()
-        value.kind, value.of.funcref = ffi.WASMTIME_FUNCREF, function.of.func
-        error = error or ffi.wasmtime_table_set(
-            context, table, first.value + number, ctypes.byref(value)
-        )
-    if error:
-        raise EngineError(str(wasmtime.WasmtimeError._from_ptr(error)))
-    return first.value
-
-
 # ---------------------------------------------------------------------------- calls into wasm
 
 _TRAPS: Final = {

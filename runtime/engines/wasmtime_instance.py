@@ -6,13 +6,14 @@ stack is read, and how it is linked to continuations. Does not know how those ar
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
 from arts.errors import EngineError, SnapshotError
-from arts.migratable import CorruptFrames, ResumePoint, abi, link_frames, walk_frames
+from arts.migratable import CorruptFrames, Poll, ResumePoint, abi, link_frames, walk_frames
 from runtime.engines import wasmtime_ffi as ffi
 from runtime.engines.base import (
     InstanceSpec,
@@ -25,6 +26,8 @@ from runtime.engines.base import (
 )
 from runtime.engines.hosted import Hosted
 from runtime.engines.wasmtime_plain import TABLE_ELEMENTS
+from runtime.engines.wasmtime_stack import FrameStack
+from runtime.engines.wasmtime_tables import Table, identity
 from runtime.snapshot import GlobalValue, MemoryImage, Snapshot
 from runtime.wasi.host import Wasi
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from runtime.engines.wasmtime import Continued, MovableProgram
 
 _NO_LIMIT: Final = 1 << 32
+_SLICE: Final = 0.001
+"""Seconds that a program which counts polls runs before somebody looks whether it shall stop."""
+_FIRST_SLICE, _FEWEST_POLLS, _MOST_POLLS = 10_000, 100, 1 << 30
 
 
 class MovableInstance(Hosted):
@@ -60,19 +66,23 @@ class MovableInstance(Hosted):
             ffi.Memory(self._context, self._export(f"{abi.MEMORY_PREFIX}{number}", ffi.MEMORY))
             for number in range(count)
         ]
+        self._pointer = ffi.I32Global(self._context, self._export(abi.SP, ffi.GLOBAL))
+        frames = ffi.Memory(self._context, self._export(abi.FRAMES, ffi.MEMORY))
+        self._stack = FrameStack(program.description, frames, self._pointer)
         self._limit_memory(spec.limits.memory_bytes or _NO_LIMIT)
         guest = ffi.export(self._context, self._instance, "memory", ffi.MEMORY)
         self._guest = ffi.Memory(self._context, guest) if guest is not None else None
         self._state = ffi.I32Global(self._context, self._export(abi.STATE, ffi.GLOBAL))
-        self._sp = ffi.I32Global(self._context, self._export(abi.SP, ffi.GLOBAL))
-        self._stack = ffi.Memory(self._context, self._export(abi.FRAMES, ffi.MEMORY)).view()
-        if len(self._stack) != abi.FRAMES_PAGES << 16:
-            raise EngineError("the program's stack memory has a wrong size")
         self._flag_lock = threading.Lock()
-        self._flag: memoryview | None = self._stack[abi.FLAG_ADDRESS : abi.FLAG_ADDRESS + 4]
+        self._flag = self._stack.flag()
+        self._countdown: ffi.I32Global | None = None
+        if program.description.has_countdown:
+            found = self._export(abi.COUNTDOWN, ffi.GLOBAL)
+            self._countdown = ffi.I32Global(self._context, found)
+        self._polls = _FIRST_SLICE
+        if program.description.options.poll is Poll.NONE:
+            self._on_epoch = ffi.interruptible(self._store, lambda: self._killed)
         self._frames = b""
-        self._dirty = abi.FRAMES_BASE
-        """End of what frames may have left in the stack memory."""
         self._linked: dict[ResumePoint, tuple[int, Any]] = {}
         """Point -> slot and function of its continuation."""
         self._measure()
@@ -112,20 +122,35 @@ class MovableInstance(Hosted):
         return self._take_turn(self._run)
 
     def _run(self) -> Outcome:
-        try:
-            function = self._enter()
-        except (CorruptFrames, EngineError) as error:
-            return self._end(f"its stack cannot be continued: {error}")
+        while True:
+            try:
+                function = self._enter()
+            except (CorruptFrames, EngineError) as error:
+                return self._end(f"its stack cannot be continued: {error}")
+            failure = self._call(function)
+            self._measure()
+            if failure is not None or not self._state.get():
+                return self._end(failure)
+            self._frames = self._stack.take()
+            if self._killed or not self._frames:
+                return self._end("it unwound without leaving a stack")
+            if self._wait is not None:
+                return Parked(self._wait)
+            if self._asked is not None or self._countdown is None:
+                return Paused()
+
+    def _call(self, function: Any) -> str | None:
+        """Run until it comes back; if it counts polls, for about a slice of time."""
         ffi.running.caller = self
         self._begin_to_count()
+        if self._countdown is None:
+            return ffi.call(self._context, function)
+        self._countdown.set(self._polls)
+        begin = time.perf_counter()
         failure = ffi.call(self._context, function)
-        self._measure()
-        if failure is not None or not self._state.get():
-            return self._end(failure)
-        self._leave()
-        if self._killed or not self._frames:
-            return self._end("it unwound without leaving a stack")
-        return Paused() if self._wait is None else Parked(self._wait)
+        missed = _SLICE / max(time.perf_counter() - begin, _SLICE / 4)
+        self._polls = min(max(int(self._polls * missed), _FEWEST_POLLS), _MOST_POLLS)
+        return failure
 
     def _enter(self) -> Any:
         """Put the stack back; the function that goes on from it."""
@@ -133,22 +158,9 @@ class MovableInstance(Hosted):
             return self._export("_start", ffi.FUNCTION).of.func
         points = self._link()
         slots = {point: self._linked[point][0] for point in points}
-        frames = link_frames(self._frames, self._program.description, slots)
-        end = abi.FRAMES_BASE + len(frames)
-        self._stack[abi.FRAMES_BASE : end] = frames
-        self._dirty = max(self._dirty, end)
-        self._sp.set(end)
+        self._stack.put(link_frames(self._frames, self._program.description, slots))
         self._state.set(0)
         return self._linked[points[0]][1]
-
-    def _leave(self) -> None:
-        """Take the stack out, and leave nothing of it behind."""
-        end = min(max(self._sp.get(), abi.FRAMES_BASE), len(self._stack))
-        self._frames = bytes(self._stack[abi.FRAMES_BASE : end])
-        self._dirty = max(self._dirty, end)
-        size = self._dirty - abi.FRAMES_BASE
-        self._stack[abi.FRAMES_BASE : self._dirty] = bytes(size)
-        self._dirty = abi.FRAMES_BASE
 
     def _park(self, wait: Wait) -> bool:
         self._wait = wait
@@ -159,10 +171,17 @@ class MovableInstance(Hosted):
         """See to it that every point on the stack has a continuation here; the points."""
         points = walk_frames(self._frames, self._program.description)
         missing = [point for point in points if point not in self._linked]
-        if missing:
+        if missing and self._program.description.options.twins:
+            self._link_twins(missing)
+        elif missing:
             for continued in self._program.continue_at(missing):
                 self._link_module(continued)
         return points
+
+    def _link_twins(self, points: list[ResumePoint]) -> None:
+        twins = self._table(abi.SLOTS)
+        for point in points:
+            self._linked[point] = point.function, twins.function(point.function)
 
     def _link_module(self, continued: "Continued") -> None:
         imports = [
@@ -176,7 +195,9 @@ class MovableInstance(Hosted):
             ffi.export(self._context, instance, f"{abi.CONTINUATION_PREFIX}{number}")
             for number in range(len(continued.points))
         ]
-        first = ffi.append_functions(self._context, self._export(abi.SLOTS, ffi.TABLE), functions)
+        slots = self._table(abi.SLOTS)
+        first = slots.grow(len(functions))
+        slots.put([function.of.func for function in functions], first)
         for number, (point, function) in enumerate(zip(continued.points, functions, strict=True)):
             self._linked[point] = first + number, function.of.func
 
@@ -192,6 +213,8 @@ class MovableInstance(Hosted):
         """End it for good."""
         self._killed = True
         self._raise_flag(1)
+        if self._program.description.options.poll is Poll.NONE:
+            self._program.toolchain.engine.increment_epoch()
 
     def _raise_flag(self, value: int) -> None:
         with self._flag_lock:
@@ -216,6 +239,7 @@ class MovableInstance(Hosted):
                 GlobalValue(number, kind, self._read_global(number, kind))
                 for number, kind in program.description.mutable_globals
             ),
+            tables=self._capture_tables(),
             frames=self._frames,
             wasi=self.wasi.capture(carry),
             cpu_seconds=stats.cpu_seconds,
@@ -240,12 +264,61 @@ class MovableInstance(Hosted):
         for value in snapshot.globals:
             found = self._export(f"{abi.GLOBAL_PREFIX}{value.number}", ffi.GLOBAL)
             ffi.write_global(self._context, found, value.type, value.bits)
+        self._fill_tables(snapshot.tables)
+        self._pointer.set(self._stack.base)
+        restore = ffi.export(self._context, self._instance, abi.RESTORE, ffi.FUNCTION)
+        if restore is not None:
+            ffi.call(self._context, restore.of.func)
         self._frames = snapshot.frames
         try:
             self._link()
         except CorruptFrames as error:
             raise SnapshotError(f"the stack is corrupt: {error}") from None
         self._measure()
+
+    # ------------------------------------------------------------------------ tables
+
+    def _table(self, name: str) -> Table:
+        return Table(self._context, self._export(name, ffi.TABLE))
+
+    def _mutable_tables(self) -> list[Table]:
+        numbers = self._program.description.mutable_tables
+        return [self._table(f"{abi.TABLE_PREFIX}{number}") for number in numbers]
+
+    def _functions(self) -> dict[int, Any]:
+        """Functions that can be in tables, by their numbers."""
+        return {
+            number: self._export(f"{abi.FUNCTION_PREFIX}{number}", ffi.FUNCTION).of.func
+            for number in self._program.numbered_functions
+        }
+
+    def _capture_tables(self) -> tuple[tuple[int | None, ...], ...]:
+        tables = self._mutable_tables()
+        if not tables:
+            return ()
+        numbers: dict[int | None, int | None] = {
+            identity(self._context, function): number
+            for number, function in self._functions().items()
+        }
+        numbers[None] = None
+        try:
+            return tuple(tuple(numbers[found] for found in table.functions()) for table in tables)
+        except KeyError:
+            raise SnapshotError("a table holds a function that is not the program's") from None
+
+    def _fill_tables(self, contents: tuple[tuple[int | None, ...], ...]) -> None:
+        tables = self._mutable_tables()
+        if len(contents) != len(tables):
+            raise SnapshotError("the snapshot's tables are not the program's")
+        functions: dict[int | None, Any] = {None: None} | dict(self._functions().items())
+        for table, content in zip(tables, contents, strict=True):
+            if len(content) < table.size:
+                raise SnapshotError("a table of the program cannot be that small")
+            table.grow(len(content) - table.size)
+            try:
+                table.put([functions[number] for number in content])
+            except KeyError:
+                raise SnapshotError("a table holds a function the program does not have") from None
 
     def _read_global(self, number: int, kind: str) -> bytes:
         found = self._export(f"{abi.GLOBAL_PREFIX}{number}", ffi.GLOBAL)
@@ -256,6 +329,7 @@ class MovableInstance(Hosted):
     def _limit_memory(self, limit: int) -> None:
         """From now on memories grow to ``limit`` bytes at most. The stack's own is larger, so
         this comes after it has been made."""
+        limit += self._stack.hidden
         largest = max((memory.size for memory in self._memories), default=0)
         if largest > limit:
             self._store.close()
@@ -266,7 +340,7 @@ class MovableInstance(Hosted):
         return self._guest.view() if self._guest is not None else memoryview(b"")
 
     def _measure(self) -> None:
-        self._memory_bytes = sum(memory.size for memory in self._memories)
+        self._memory_bytes = sum(memory.size for memory in self._memories) - self._stack.hidden
 
     def _export(self, name: str, kind: int | None = None) -> Any:
         found = ffi.export(self._context, self._instance, name, kind)
@@ -280,5 +354,4 @@ class MovableInstance(Hosted):
         self._memories, self._guest = [], None
         self._linked.clear()
         self._frames = b""
-        self._stack = memoryview(b"")
         self._store.close()

@@ -186,9 +186,9 @@ def test_nothing_of_a_stack_stays_in_the_instance() -> None:
     instance = module.instance
     assert isinstance(instance, MovableInstance)
     assert len(instance._frames) > 5000 * abi.TRAILER_SIZE
-    assert not any(bytes(instance._stack[abi.FRAMES_BASE :]))
+    assert not any(bytes(instance._stack._memory.view()[abi.FRAMES_BASE :]))
     assert isinstance(instance.run(), Parked)
-    assert not any(bytes(instance._stack[abi.FRAMES_BASE :]))
+    assert not any(bytes(instance._stack._memory.view()[abi.FRAMES_BASE :]))
 
 
 def test_a_pause_between_turns_is_forgotten() -> None:

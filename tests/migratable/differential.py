@@ -11,7 +11,7 @@ from typing import Any
 
 import wasmtime
 
-from arts.migratable import Options, Poll, abi, prepare
+from arts.migratable import Frames, Options, Poll, abi, prepare
 
 from .host import Guest, Program
 
@@ -27,12 +27,21 @@ class Observed:
     globals: tuple[str, ...]
 
 
+FORMS: dict[str, dict[str, Any]] = {
+    "own frames": {},
+    "primary frames": {"frames": Frames.PRIMARY},
+    "twins": {"twins": True},
+    "primary frames and twins": {"frames": Frames.PRIMARY, "twins": True},
+}
+"""The choices that decide how a program is continued."""
+
+
 def program(
-    wasm: bytes, small_loop: int = 256, nest: bool = False, blocking: Any = None
+    wasm: bytes, small_loop: int = 256, nest: bool = False, blocking: Any = None, **form: Any
 ) -> Program:
     """The program prepared with reproducible pause points."""
     names = frozenset(blocking) if blocking is not None else abi.BLOCKING_IMPORTS
-    return Program(prepare(wasm, Options(Poll.COUNTDOWN, nest, names)), small_loop)
+    return Program(prepare(wasm, Options(Poll.COUNTDOWN, nest, names, **form)), small_loop)
 
 
 def run(
@@ -75,7 +84,10 @@ def observe(guest: Guest, result: str) -> Observed:
     memories = []
     for number in range(described.memories):
         memory = guest.own(f"{abi.MEMORY_PREFIX}{number}")
-        content = bytes(memory.read(guest.store, 0, memory.data_len(guest.store)))
+        size = memory.data_len(guest.store)
+        if number == 0 and described.options.frames is Frames.PRIMARY:
+            size = guest.base  # what the program sees of it
+        content = bytes(memory.read(guest.store, 0, size))
         memories.append(f"{len(content)} {hashlib.sha256(content).hexdigest()}")
     values = [
         repr(guest.own(f"{abi.GLOBAL_PREFIX}{number}").value(guest.store))

@@ -12,8 +12,17 @@ from typing import Any
 
 import wasmtime
 from wasmtime import Instance, Linker, Memory, Module, Store, Table, Val
+from wasmtime import _ffi as ffi
 
-from arts.migratable import Continuations, ResumePoint, abi, describe, link_frames, walk_frames
+from arts.migratable import (
+    Continuations,
+    Frames,
+    ResumePoint,
+    abi,
+    describe,
+    link_frames,
+    walk_frames,
+)
 
 WASI = "wasi_snapshot_preview1"
 
@@ -24,10 +33,18 @@ def engine() -> wasmtime.Engine:
     config.wasm_threads = True
     config.wasm_exceptions = True
     config.wasm_multi_memory = True
+    config.wasm_tail_call = True
+    config.wasm_memory64 = True
     return wasmtime.Engine(config)
 
 
 ENGINE = engine()
+
+
+def raw(store: Store, function: Any) -> int:
+    """What is the same for the same function of an instance."""
+    pointer = ffi.wasmtime_func_to_raw(store._context(), ctypes.byref(function._func))
+    return int(pointer or 0)
 
 
 class Exit(Exception):
@@ -74,6 +91,7 @@ class Snapshot:
 
     memories: list[bytes]
     globals: dict[int, Any]
+    tables: list[list[int | None]]
     frames: bytes
     world: World
     entry: str
@@ -99,6 +117,7 @@ class Guest:
         self.exports = self.instance.exports(self.store)
         self.entry = "_start"
         self.slots: dict[ResumePoint, int] = {}
+        self.functions: dict[int, int] = {}
         self.resume_slot: int | None = None
         self.result: Any = None
 
@@ -121,7 +140,7 @@ class Guest:
 
     def set_global(self, title: str, value: int) -> None:
         """Set an i32 global of the machinery."""
-        self.own(title).set_value(self.store, Val.i32(value))
+        self.own(title).set_value(self.store, Val.i32(value - (value >> 31 << 32)))
 
     @property
     def unwinding(self) -> bool:
@@ -165,14 +184,31 @@ class Guest:
             raise
         return "parked" if self.unwinding else "done"
 
+    @property
+    def base(self) -> int:
+        """Where frames begin."""
+        described = self.program.description
+        if described.options.frames is Frames.OWN:
+            return abi.FRAMES_BASE
+        return int(self.own(abi.FRAMES).size(self.store) - described.frames_pages) << 16
+
     def frames(self) -> bytes:
         """The captured stack."""
-        end = self.own(abi.SP).value(self.store)
-        return bytes(self.own(abi.FRAMES).read(self.store, abi.FRAMES_BASE, end))
+        end = self.own(abi.SP).value(self.store) % (1 << 32)
+        return bytes(self.own(abi.FRAMES).read(self.store, self.base, end))
+
+    def take_frames(self) -> bytes:
+        """The captured stack, of which nothing stays here."""
+        frames, base = self.frames(), self.base
+        self.own(abi.FRAMES).write(self.store, bytes(len(frames)), base)
+        self.set_global(abi.SP, base)
+        self.set_global(abi.STATE, 0)
+        return frames
 
     def capture(self) -> Snapshot:
         """Everything, as data."""
         described = self.program.description
+        frames = self.take_frames()
         memories = [
             bytes(memory.read(self.store, 0, memory.data_len(self.store)))
             for memory in (self.own(f"{abi.MEMORY_PREFIX}{n}") for n in range(described.memories))
@@ -182,7 +218,23 @@ class Guest:
             for number, kind in described.mutable_globals
             if kind != "v128"
         }
-        return Snapshot(memories, values, self.frames(), self.world.copy(), self.entry)
+        tables = [self._table(number) for number in described.mutable_tables]
+        return Snapshot(memories, values, tables, frames, self.world.copy(), self.entry)
+
+    def _table(self, number: int) -> list[int | None]:
+        """The functions in a table, by their numbers."""
+        table: Table = self.own(f"{abi.TABLE_PREFIX}{number}")
+        known = {raw(self.store, function): at for at, function in self._addressed()}
+        found = [table.get(self.store, at) for at in range(table.size(self.store))]
+        return [
+            known[raw(self.store, item)] if isinstance(item, wasmtime.Func) else None
+            for item in found
+        ]
+
+    def _addressed(self) -> list[tuple[int, Any]]:
+        prefix = abi.FUNCTION_PREFIX
+        names = [name for name in self.exports if name.startswith(prefix)]
+        return [(int(name.removeprefix(prefix)), self.exports[name]) for name in names]
 
     @classmethod
     def restore(
@@ -204,19 +256,36 @@ class Guest:
             if kind != "v128":
                 value = getattr(Val, kind)(snapshot.globals[number])
                 guest.own(f"{abi.GLOBAL_PREFIX}{number}").set_value(guest.store, value)
+        for number, content in zip(
+            program.description.mutable_tables, snapshot.tables, strict=True
+        ):
+            guest._fill_table(guest.own(f"{abi.TABLE_PREFIX}{number}"), content)
+        guest.set_global(abi.SP, guest.base)
+        if abi.RESTORE in guest.exports:
+            guest.own(abi.RESTORE)(guest.store)
         guest.link(snapshot.frames)
         return guest
+
+    def _fill_table(self, table: Table, content: list[int | None]) -> None:
+        missing = len(content) - table.size(self.store)
+        if missing:
+            table.grow(self.store, missing, None)
+        functions = dict(self._addressed())
+        for at, function in enumerate(content):
+            table.set(self.store, at, None if function is None else functions[function])
 
     def link(self, frames: bytes) -> None:
         """Put frames in place, with their continuations, so that ``run`` goes on from them."""
         described = self.program.description
         points = walk_frames(frames, described)
         new = sorted(set(points) - self.slots.keys())
-        if new:
+        if described.options.twins:
+            self.slots.update({point: point.function for point in new})
+        elif new:
             self._link_continuations(new)
         linked = link_frames(frames, described, self.slots)
-        self.own(abi.FRAMES).write(self.store, linked, abi.FRAMES_BASE)
-        self.set_global(abi.SP, abi.FRAMES_BASE + len(linked))
+        self.own(abi.FRAMES).write(self.store, linked, self.base)
+        self.set_global(abi.SP, self.base + len(linked))
         self.set_global(abi.STATE, 0)
         self.resume_slot = self.slots[points[0]]
 

@@ -9,7 +9,7 @@ import random
 import pytest
 import wasmtime
 
-from .differential import Imports, program, run
+from .differential import FORMS, Imports, program, run
 
 FUNCTIONS = 4
 LOCALS = 3
@@ -177,7 +177,9 @@ def parking(parks: bool) -> Imports:
 @pytest.mark.parametrize("number", range(60))
 def test_generated_programs(number: int) -> None:
     blocking = [("env", "ask")]
-    prepared = program(generated(number), (0, 8, 256)[number % 3], number % 2 == 1, blocking)
+    form = list(FORMS.values())[number // 3 % 4]
+    small_loop = (0, 8, 256)[number % 3]
+    prepared = program(generated(number), small_loop, number % 2 == 1, blocking, **form)
     for function in range(FUNCTIONS):
         arguments = [0, function * 7, 1.5]
         plain, _ = run(prepared, f"f{function}", arguments, imports=parking(False))
