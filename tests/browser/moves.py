@@ -90,7 +90,7 @@ def to_wasmtime(program: Program, state: v8.State) -> Guest:
         random=seen.random,
     )
     zeros = {number: 0 for number, _, _ in state.globals}
-    snapshot = Snapshot(state.memories, zeros, state.stack, world, "_start")
+    snapshot = Snapshot(state.memories, zeros, [], state.stack, world, "_start")
     guest = Guest.restore(program, snapshot)
     for number, kind, bits in state.globals:
         ffi.write_global(guest.store._context(), _global(guest, number), kind, bits)

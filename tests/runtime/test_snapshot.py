@@ -220,7 +220,7 @@ def test_every_contradiction_has_its_reason(data: bytes, reason: str) -> None:
 
 def test_a_frame_that_is_not_zstd() -> None:
     junk = b"not zstd at all, but with a right checksum"
-    data = struct.pack("<8sIIQ", MAGIC, 1, zlib.crc32(junk), 100) + junk
+    data = struct.pack("<8sIIQ", MAGIC, FORMAT_VERSION, zlib.crc32(junk), 100) + junk
     with pytest.raises(SnapshotError, match="cannot be unpacked"):
         decode(data)
 
