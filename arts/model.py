@@ -70,6 +70,25 @@ class Filetype(StrEnum):
     EXTERNAL = "EXT"
 
 
+class Ability(StrEnum):
+    """What an engine can do beyond running programs: some prepared forms need it."""
+
+    MULTI_MEMORY = "multi-memory"
+    """Several memories in one program."""
+    ATOMICS = "atomics"
+    """Atomic instructions on memory that is not shared, and a host that can write it meanwhile."""
+    LINKING = "linking"
+    """Takes new code while a program is there."""
+
+
+EVERY_ABILITY = frozenset(Ability)
+
+Profile = Literal["responsive", "throughput", "blocking-only"]
+"""How often a program looks whether it shall pause."""
+ProfileChoice = Literal[Profile, "auto"]
+"""``auto``: as has been seen to be needed."""
+
+
 class OnRuntimeLost(StrEnum):
     """What a module wants when its runtime is lost."""
 
@@ -131,11 +150,25 @@ class Program:
     """sha256 (hex) of the bytes as they came; equal to ``digest`` when run as it is."""
     refusal: str | None = None
     """Why modules of this program cannot be moved; None when they can."""
+    profile: Profile | None = None
+    """As it was prepared; None when it is run as it is."""
+    needs: frozenset[Ability] = frozenset()
+    """What an engine must be able to do to run this form."""
 
     @property
     def migratable(self) -> bool:
         """Whether a running module of it can become data."""
         return self.refusal is None
+
+
+@dataclass(frozen=True, slots=True)
+class FormWish:
+    """In which form a program is wanted, by those who are to run it."""
+
+    profile: ProfileChoice | None = None
+    """None: as the realm is configured."""
+    abilities: frozenset[Ability] = EVERY_ABILITY
+    """What every engine can do that may get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +197,8 @@ class ModuleSpec:
     fileid: str | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     """What was said besides: kept, shown and passed on to a runtime that may know what it is."""
+    profile: ProfileChoice | None = None
+    """How often its program is to look whether it shall pause; None: as the realm is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +282,11 @@ class Module:
         """The module's name for people; not necessarily unique."""
         return self.spec.name
 
+    @property
+    def needs(self) -> frozenset[Ability]:
+        """What an engine must be able to do to run it: settled when its program is there."""
+        return self.program.needs if self.program is not None else frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -274,6 +314,8 @@ class Runtime:
     """Native abilities: ``events`` (reports what becomes of a command), ``programs`` (fetches by
     digest), ``snapshot`` (can send and take modules)."""
     engine: str = ""
+    abilities: frozenset[Ability] = EVERY_ABILITY
+    """What its engine can do for prepared programs."""
     lease_seconds: float = 0.0
     """Silence longer than this is suspicious; 0 for runtimes that never promised keepalives."""
     load: Load | None = field(default=None, compare=False)

@@ -27,7 +27,10 @@ log = get_logger(__name__)
 def realm_settings(settings: Settings) -> RealmSettings:
     """The numbers a realm decides with."""
     return RealmSettings(
-        name=settings.realm, policy=settings.policy, **settings.liveness.model_dump()
+        name=settings.realm,
+        policy=settings.policy,
+        pause_bound=settings.programs.pause_bound,
+        **settings.liveness.model_dump(),
     )
 
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from arts.errors import SettingsError
 from arts.log import LogFormat
+from arts.model import ProfileChoice
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "wasm-apps"
 
@@ -83,6 +84,11 @@ class ProgramSettings(_Section):
     allow_absolute: bool = False
     """Whether a request may name any file the supervisor can read."""
     max_bytes: PositiveInt = 64 * 1024 * 1024
+    profile: ProfileChoice = "auto"
+    """How often programs look whether they shall pause, unless their modules say."""
+    pause_bound: PositiveFloat = 0.002
+    """With ``auto``: a program that was seen to compute on for longer, when asked to pause, polls
+    in all its loops from its next start on."""
     fetch_timeout: PositiveFloat = 30.0
     """For each attempt at a URL."""
     fetch_attempts: PositiveInt = 4

@@ -19,7 +19,7 @@ import arts
 from arts.bus.base import Bus, BusEvent, Connected, Disconnected, Received, SubscriptionRefused
 from arts.errors import ArtsError, BusError, InvalidRequest, StoreError
 from arts.log import get_logger
-from arts.model import Module, Program, Runtime
+from arts.model import FormWish, Module, Program, Runtime
 from arts.protocol import codec
 from arts.protocol.dialects.base import Malformed, Outgoing
 from arts.protocol.dialects.registry import Dialects
@@ -30,6 +30,7 @@ from arts.realm.effects import (
     Effect,
     Event,
     FetchProgram,
+    LearnPause,
     LinkLost,
     LinkRestored,
     Note,
@@ -52,12 +53,16 @@ _SHOW_DELAY: Final = 0.01
 class Programs(Protocol):
     """What the supervisor asks of the program store."""
 
-    def known(self, filename: str, digest: str | None) -> Program | None:
-        """The program if it is at hand, without waiting."""
+    def known(self, filename: str, digest: str | None, form: FormWish) -> Program | None:
+        """The program in this form if it is at hand, without waiting."""
         ...
 
-    async def resolve(self, filename: str, digest: str | None) -> Program:
+    async def resolve(self, filename: str, digest: str | None, form: FormWish) -> Program:
         """Find it, fetch it, prepare it. Raises ``ProgramError``."""
+        ...
+
+    def learn_pause(self, digest: str, seconds: float) -> None:
+        """A module that ran this form took so long to pause."""
         ...
 
 
@@ -191,7 +196,7 @@ class Supervisor:
         """Answer ``FetchProgram`` at once where the program is at hand: no need to come back."""
         for effect in effects:
             if isinstance(effect, FetchProgram) and (
-                program := self._programs.known(effect.filename, effect.digest)
+                program := self._programs.known(effect.filename, effect.digest, effect.form)
             ):
                 fetched = ProgramFetched(effect.module, effect.generation, program)
                 yield from self.realm.handle(fetched, self._clock())
@@ -216,6 +221,8 @@ class Supervisor:
                     self._say(effect)
                 case FetchProgram():
                     self._fetch(effect)
+                case LearnPause(program, seconds):
+                    self._programs.learn_pause(program, seconds)
                 case Note(event, fields):
                     journal.append({"at": time.time(), "event": event, **fields})
         self._listen_to(records.values())
@@ -307,7 +314,7 @@ class Supervisor:
     async def _fetch_program(self, wanted: FetchProgram) -> None:
         event: Event
         try:
-            program = await self._programs.resolve(wanted.filename, wanted.digest)
+            program = await self._programs.resolve(wanted.filename, wanted.digest, wanted.form)
             event = ProgramFetched(wanted.module, wanted.generation, program)
         except ArtsError as error:
             event = ProgramUnavailable(wanted.module, wanted.generation, str(error))

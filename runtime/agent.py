@@ -414,4 +414,5 @@ class Agent:
             messages_in=stats.messages_in,
             messages_out=stats.messages_out,
             idle_seconds=max(0.0, idle),
+            pause_seconds=stats.slowest_pause,
         )

@@ -109,6 +109,8 @@ class ModuleFrozen:
     digest: str
     size: int
     paused_at: float
+    pause_seconds: float = 0.0
+    """CPU time that it took to pause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,12 @@ class Host(Steps):
             held = held.to(Condition.FROZEN)
             self._put(
                 self._answer(
-                    held, "frozen", digest=event.digest, size=event.size, at=event.paused_at
+                    held,
+                    "frozen",
+                    digest=event.digest,
+                    size=event.size,
+                    at=event.paused_at,
+                    pause_seconds=event.pause_seconds,
                 )
             )
 

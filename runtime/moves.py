@@ -69,7 +69,9 @@ class Moves:
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
-            self._emit(ev.ModuleFrozen(copy.number, digest, size, paused_at))
+            assert copy.instance is not None
+            pause = copy.instance.stats().slowest_pause
+            self._emit(ev.ModuleFrozen(copy.number, digest, size, paused_at, pause))
 
     async def _ship(self, copy: Copy, migration: str) -> tuple[str, int]:
         """Send the snapshot; its digest and size once the broker has all that came before it."""

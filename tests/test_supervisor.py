@@ -21,6 +21,7 @@ from arts.errors import (
     ProgramError,
     StoreError,
 )
+from arts.protocol import codec
 from arts.protocol import messages as m
 from arts.realm.realm import Realm
 from arts.store.base import Row
@@ -296,6 +297,17 @@ async def test_a_program_that_cannot_be_had(
     document = await client.query("module", "m-1")
     assert (document["state"], document["detail"]) == ("failed", said)
     assert commands(world) == []
+
+
+async def test_what_is_slow_to_pause_is_remembered(
+    world: World, client: Client, observer: MemoryBus
+) -> None:
+    key = await running(world, client, observer)
+    stats = m.ModuleStats(uuid=key, generation=1, pause_seconds=0.5)
+    keepalive = m.Keepalive(uuid=RUNTIME, instance="i1", children=(stats,))
+    observer.publish(TOPICS.keepalive_of(RUNTIME), codec.encode_request(keepalive))
+    await world.until(lambda: world.programs.pauses)
+    assert world.programs.pauses == [(PROGRAM.digest, 0.5)]
 
 
 # ---------------------------------------------------------------------------- what the world sees

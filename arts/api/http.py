@@ -2,7 +2,8 @@
 
     GET  /healthz                {"status": "ok"}
     GET  /programs               every program that is known
-    POST /programs?name=NAME     the body is a program; answers with what was made of it
+    POST /programs?name=NAME&profile=PROFILE
+                                 the body is a program; answers with what was made of it
     GET  /programs/{sha256}      its bytes, which never change
     POST /programs/{sha256}/continuations
                                  the body is a JSON list of [function id, resume]; the answer a
@@ -16,7 +17,7 @@ import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from aiohttp import web
 
@@ -29,7 +30,7 @@ from arts.errors import (
     ProgramError,
     SettingsError,
 )
-from arts.model import Program
+from arts.model import FormWish, ProfileChoice, Program
 from arts.programs.continuations import parse_points
 from arts.programs.store import ProgramStore
 
@@ -43,12 +44,17 @@ _WASM: Final = {
     "Access-Control-Allow-Origin": "*",
 }
 _FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable", **_WASM}
+_PROFILES: Final = ", ".join(get_args(ProfileChoice))
 _MAX_POINTS_BYTES: Final = 64 * 1024
 
 
 def program_document(program: Program, names: list[str]) -> dict[str, Any]:
     """A program as it is shown."""
-    return asdict(program) | {"migratable": program.migratable, "names": names}
+    return asdict(program) | {
+        "migratable": program.migratable,
+        "needs": sorted(program.needs),
+        "names": names,
+    }
 
 
 def make_app(
@@ -111,8 +117,11 @@ async def _upload(request: web.Request) -> web.Response:
     if request.content_type not in _UPLOAD_TYPES:
         message = f"send a program as {' or '.join(_UPLOAD_TYPES)}"
         return _error(ProgramError(message), 415)
-    name = request.query.get("name")
-    program = await request.app[_STORE].add(await request.read(), name=name)
+    name, profile = request.query.get("name"), request.query.get("profile")
+    if profile not in (None, *get_args(ProfileChoice)):
+        raise InvalidRequest(f"no profile {profile!r}; there are {_PROFILES}")
+    form = FormWish(profile=cast(ProfileChoice | None, profile))
+    program = await request.app[_STORE].add(await request.read(), name=name, form=form)
     return web.json_response(program_document(program, [name] if name else []), status=201)
 
 

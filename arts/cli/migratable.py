@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -12,12 +12,11 @@ from arts.cli.common import JsonOption, err, escaped, out, print_json
 from arts.cli.listing import size
 from arts.cli.programs import FileArgument, read_program
 from arts.errors import ProgramError
+from arts.model import ProfileChoice
 
 if TYPE_CHECKING:
     from arts.migratable import Options, Profile
     from arts.migratable.report import Report
-
-ProfileChoice = Literal["auto", "responsive", "throughput", "blocking-only"]
 
 _LARGEST: Final = 10
 _TRIAL: Final = 1.0
@@ -105,7 +104,7 @@ def _timed(source: bytes, options: "Options", why: str) -> Prepared:
 def _automatic(source: bytes) -> Prepared:
     """Try what costs least, and give it up if it pauses too slowly, or if nobody can tell."""
     from arts.migratable import Options, Profile
-    from arts.programs.profiles import PAUSE_BOUND, choose
+    from arts.programs.forms import PAUSE_BOUND, choose
     from runtime.engines.trial import try_out
 
     made = _timed(source, Options.of(Profile.THROUGHPUT), "")

@@ -21,6 +21,7 @@ from arts.cli.common import (
 )
 from arts.cli.listing import note, size
 from arts.cli.streams import show_until_end
+from arts.model import ProfileChoice
 
 if TYPE_CHECKING:
     from arts.client import Client
@@ -69,6 +70,10 @@ def run_module(
         typer.Option("--channel", "-c", help="PATH=TOPIC[:r|w|rw], repeatable."),
     ] = None,
     parent: Annotated[str | None, typer.Option(help="Only on this runtime.")] = None,
+    profile: Annotated[
+        ProfileChoice | None,
+        typer.Option(help="How often it looks whether it shall pause.", show_default="the realm's"),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow/--detach", "-f/-d", help="Show its output until it ends."),
@@ -88,6 +93,7 @@ def run_module(
         "env": env or [],
         "channels": [parse_channel(text) for text in channel or ()],
         "parent": parent,
+        "profile": profile,
     }
     run(_run(program, fields, follow, as_json, broker, realm))
 
@@ -101,7 +107,7 @@ async def _run(
     realm: str | None,
 ) -> None:
     async with connect(broker, realm) as client:
-        filename, digest = await _uploaded(client, program)
+        filename, digest = await _uploaded(client, program, fields["profile"])
         fields |= {"uuid": str(uuid.uuid4()), "program": digest}
         if follow:
             async with client.follow(fields["uuid"]) as news:
@@ -117,13 +123,15 @@ async def _run(
     raise typer.Exit({"pending": 4, "failed": 1}.get(module["state"], 0))
 
 
-async def _uploaded(client: "Client", program: str) -> tuple[str, str | None]:
+async def _uploaded(
+    client: "Client", program: str, profile: ProfileChoice | None
+) -> tuple[str, str | None]:
     """What to ask the realm for: a file that is here is uploaded first."""
     path = _file_here(program)
     if path is None:
         return program, None
     with err.status(f"Uploading {escaped(path.name)}"):
-        document = await client.upload(path, name=path.name)
+        document = await client.upload(path, name=path.name, profile=profile)
     if document["refusal"]:
         err.print(f"[yellow]note:[/] it cannot be moved: {escaped(document['refusal'])}")
     return path.name, document["source_digest"]

@@ -115,8 +115,12 @@ class Client:
         request = Query.model_validate({"what": what, "key": key})
         return await self._connection.request(request, timeout=timeout)
 
-    async def upload(self, program: Path | bytes, *, name: str | None = None) -> Document:
+    async def upload(
+        self, program: Path | bytes, *, name: str | None = None, profile: str | None = None
+    ) -> Document:
         """Give the supervisor a program; the answer says what was made of it.
+
+        ``profile``: in which form it will be wanted, as in ``create``.
 
         Raises ``ProgramError`` if it refuses it, ``BusError`` if it cannot be reached over HTTP.
         """
@@ -124,7 +128,8 @@ class Client:
         if url is None:
             raise BusError("the supervisor takes no uploads: it serves no HTTP")
         data = program if isinstance(program, bytes) else await asyncio.to_thread(_read, program)
-        document = await _post(f"{url}/programs", data, {"name": name} if name else {})
+        query = {"name": name, "profile": profile}
+        document = await _post(f"{url}/programs", data, {k: v for k, v in query.items() if v})
         if "error" in document:
             raise ProgramError(document["error"])
         return document

@@ -3,7 +3,8 @@
 * ``store``         what the supervisor uses: ``resolve``, ``add``, ``path``
 * ``catalogue``     the files behind it
 * ``continuations`` what continues the stacks of their modules
-* ``profiles``      how often they poll, if nobody says
+* ``forms``         in which form they are prepared, if nobody says
+* ``preparing``     the work itself, where it disturbs nobody
 * ``sources``       search path and URLs
 * ``singleflight``  one piece of work for all who ask for the same
 """

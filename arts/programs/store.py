@@ -1,8 +1,8 @@
 """The realm's programs: asked for by name, path or URL, answered with a ``Program``.
 
-Each distinct program is verified and made migratable once, and then kept; who asks for it while
-that is under way waits for the same work. Knows where to look and what to refuse. Does not know
-what programs are for: Python files and the like never come here.
+Each distinct program is verified and made migratable once for each form that is wanted, and then
+kept; who asks for it while that is under way waits for the same work. Knows where to look and what
+to refuse. Does not know what programs are for: Python files and the like never come here.
 """
 
 import asyncio
@@ -12,16 +12,27 @@ from typing import NamedTuple
 
 from arts.errors import ProgramError
 from arts.log import get_logger
-from arts.migratable import PIPELINE_VERSION, NotWasm, Refused, ResumePoint, prepare
-from arts.model import Program
+from arts.migratable import (
+    PIPELINE_VERSION,
+    NotWasm,
+    Options,
+    Profile,
+    Refused,
+    ResumePoint,
+)
+from arts.model import FormWish, Program
+from arts.programs import forms
 from arts.programs.catalogue import Catalogue, sha256
 from arts.programs.continuations import ContinuationStore
+from arts.programs.preparing import Preparer
 from arts.programs.singleflight import SingleFlight
 from arts.programs.sources import download, find_file, is_url
 from arts.programs.validity import check_valid
 from arts.settings import ProgramSettings
 
 log = get_logger(__name__)
+
+ANY_FORM = FormWish()
 
 
 class FileVersion(NamedTuple):
@@ -38,9 +49,11 @@ class ProgramStore:
     def __init__(self, directory: Path, settings: ProgramSettings | None = None) -> None:
         self._settings = settings or ProgramSettings()
         self._catalogue = Catalogue(directory, str(PIPELINE_VERSION))
+        self._preparer = Preparer()
         self._preparing: SingleFlight[Program] = SingleFlight()
-        self._resolving: SingleFlight[Program] = SingleFlight()
-        self._files: dict[str, tuple[FileVersion, Program]] = {}
+        self._obtaining: SingleFlight[bytes] = SingleFlight()
+        self._files: dict[str, tuple[FileVersion, str]] = {}
+        """What was found on the search path, and the digest it had."""
         self._continuations = ContinuationStore(
             directory / "continuations", self._settings.continuations_bytes, self.read
         )
@@ -51,7 +64,7 @@ class ProgramStore:
         return self._settings.max_bytes
 
     def programs(self) -> Iterator[tuple[Program, list[str]]]:
-        """Every program with its names."""
+        """Every form of every program, with its names."""
         return iter(self._catalogue)
 
     def path(self, digest: str) -> Path:
@@ -62,46 +75,61 @@ class ProgramStore:
         """The bytes with this sha256 (hex). Raises ``NotFound``."""
         return self.path(digest).read_bytes()
 
-    def by_name(self, name: str) -> Program | None:
+    def by_name(self, name: str, form: FormWish = ANY_FORM) -> Program | None:
         """The program that was added under this name, with or without ``.wasm``."""
-        return self._catalogue.named(name) or self._catalogue.named(f"{name}.wasm")
+        source = self._named(name)
+        return self._prepared(source, form) if source is not None else None
 
-    async def add(self, data: bytes, *, name: str | None = None) -> Program:
+    # ------------------------------------------------------------------ in
+
+    async def add(
+        self, data: bytes, *, name: str | None = None, form: FormWish = ANY_FORM
+    ) -> Program:
         """Keep a program, and let ``name`` mean it. Raises ``ProgramError`` if it is none.
 
         One that cannot be made migratable is kept as it is; ``Program.refusal`` has the reason.
         """
         self._check_size(len(data))
-        digest = sha256(data)
-        program = self._catalogue.find(digest)
-        if program is None:
-            program = await self._preparing.run(digest, lambda: self._prepare(data))
+        program = await self._in_form(sha256(data), form, data)
         if name:
-            self._catalogue.name(program, name)
+            self._catalogue.name(program.source_digest, name)
         return program
 
-    def known(self, filename: str, digest: str | None) -> Program | None:
+    def known(self, filename: str, digest: str | None, form: FormWish = ANY_FORM) -> Program | None:
         """What ``resolve`` would answer, if it is at hand without waiting."""
-        if digest is not None:
-            return self._catalogue.find(digest)
-        if is_url(filename):
-            return None
-        if program := self.by_name(filename):
-            return program
-        version, found = self._files.get(filename, (None, None))
-        return found if version and version == _version(version.path) else None
+        source = self._at_hand(filename, digest)
+        if source is not None:
+            return self._prepared(source, form)
+        return self._catalogue.find(digest) if digest is not None else None
 
-    async def resolve(self, filename: str, digest: str | None) -> Program:
+    async def resolve(
+        self, filename: str, digest: str | None, form: FormWish = ANY_FORM
+    ) -> Program:
         """The program that ``filename`` means: a name, a file on the search path, or a URL.
 
-        ``digest`` is the sha256 (hex) it must have, if the asker insists. Raises ``ProgramError``.
+        ``digest`` is the sha256 (hex) it must have, if the asker insists: as it came, or in a form
+        that was prepared before, which is then the answer. Raises ``ProgramError``.
         """
-        program = self.known(filename, digest)
+        program = self.known(filename, digest, form)
         if program is None:
-            program = await self._resolving.run(filename, lambda: self._obtain(filename))
+            program = await self._resolve(filename, digest, form)
         if digest not in (None, program.source_digest, program.digest):
             raise ProgramError(f"{filename} has the sha256 {program.source_digest}, not {digest}")
         return program
+
+    def learn_pause(self, digest: str, seconds: float) -> None:
+        """A module that ran the form with this digest took so long to pause (CPU time).
+
+        A program that was slow once is prepared ``responsive`` from then on, unless the asker says
+        otherwise. What runs goes on as it is.
+        """
+        program = self._catalogue.find(digest)
+        if program is None or program.profile != Profile.THROUGHPUT.value:
+            return
+        source, bound = program.source_digest, self._settings.pause_bound
+        if seconds > bound >= self._catalogue.slowest_pause(source):
+            log.info("program.slow_to_pause", source=source, seconds=seconds, bound=bound)
+            self._catalogue.learn_pause(source, seconds)
 
     async def continuations(self, digest: str, points: Sequence[ResumePoint]) -> bytes:
         """What continues the prepared program with this sha256 (hex) at these points.
@@ -114,27 +142,51 @@ class ProgramStore:
     async def close(self) -> None:
         """Stop what is under way."""
         await self._continuations.close()
-        await self._resolving.close()
+        await self._obtaining.close()
+        self._preparer.close()
         await self._preparing.close()
 
-    async def _obtain(self, filename: str) -> Program:
+    # ------------------------------------------------------------------ where sources are
+
+    def _at_hand(self, filename: str, digest: str | None) -> str | None:
+        """Digest of the source that is meant, if it is here."""
+        source: str | None
+        if digest is not None:
+            source = digest
+        elif is_url(filename):
+            return None
+        else:
+            version, found = self._files.get(filename, (None, None))
+            current = found if version and version == _version(version.path) else None
+            source = self._named(filename) or current
+        return source if source is not None and self._catalogue.has_source(source) else None
+
+    def _named(self, name: str) -> str | None:
+        return self._catalogue.named(name) or self._catalogue.named(f"{name}.wasm")
+
+    async def _resolve(self, filename: str, digest: str | None, form: FormWish) -> Program:
+        source = self._at_hand(filename, digest)
+        if source is not None:
+            return await self._in_form(source, form, None)
+        data = await self._obtaining.run(filename, lambda: self._obtain(filename))
+        return await self._in_form(sha256(data), form, data)
+
+    async def _obtain(self, filename: str) -> bytes:
         if is_url(filename):
-            return await self.add(
-                await download(
-                    filename,
-                    max_bytes=self._settings.max_bytes,
-                    timeout=self._settings.fetch_timeout,
-                    attempts=self._settings.fetch_attempts,
-                )
+            return await download(
+                filename,
+                max_bytes=self._settings.max_bytes,
+                timeout=self._settings.fetch_timeout,
+                attempts=self._settings.fetch_attempts,
             )
         path = self._find(filename)
         version = _version(path) if path else None
         if version is None:
             raise ProgramError(f"no program {filename!r}: {self._where()}")
         self._check_size(version.size)
-        program = await self.add(await asyncio.to_thread(version.path.read_bytes))
-        self._files[filename] = version, program
-        return program
+        data = await asyncio.to_thread(version.path.read_bytes)
+        self._files[filename] = version, sha256(data)
+        return data
 
     def _find(self, filename: str) -> Path | None:
         return find_file(
@@ -151,16 +203,55 @@ class ProgramStore:
                 f"a program of {size} bytes; the limit is {self._settings.max_bytes}"
             )
 
-    async def _prepare(self, source: bytes) -> Program:
+    # ------------------------------------------------------------------ forms
+
+    def _options(self, source: str, form: FormWish) -> Options:
+        """How to prepare a program, after what is known of it."""
+        profile = forms.decide(
+            form.profile or self._settings.profile,
+            self._catalogue.slowest_pause(source),
+            self._settings.pause_bound,
+        )
+        return forms.options_for(profile, form.abilities)
+
+    def _prepared(self, source: str, form: FormWish) -> Program | None:
+        return self._catalogue.form(source, forms.name_of(self._options(source, form)))
+
+    async def _in_form(self, source: str, form: FormWish, data: bytes | None) -> Program:
+        """The program in this form; ``data`` is its source, where it is not in the catalogue."""
+        options = self._options(source, form)
+        name = forms.name_of(options)
+        return self._catalogue.form(source, name) or await self._preparing.run(
+            (source, name), lambda: self._prepare(source, options, data)
+        )
+
+    async def _prepare(self, source: str, options: Options, data: bytes | None) -> Program:
+        if data is None:
+            data = await asyncio.to_thread(self.read, source)
         try:
-            await asyncio.to_thread(check_valid, source)
-            prepared, refusal = await asyncio.to_thread(prepare, source), None
+            await asyncio.to_thread(check_valid, data)
+            prepared = await self._preparer.prepare(data, options)
         except NotWasm as error:
             raise ProgramError(str(error)) from None
         except Refused as error:
-            prepared, refusal = source, str(error)
-        program = self._catalogue.put(source, prepared, refusal)
-        log.info("program.added", digest=program.digest, size=program.size, refusal=refusal)
+            prepared = data
+            program = Program(source, len(data), source, refusal=str(error))
+        else:
+            program = Program(
+                sha256(prepared),
+                len(prepared),
+                source,
+                profile=options.profile.value,
+                needs=forms.needs(options),
+            )
+        self._catalogue.put(forms.name_of(options), program, data, prepared)
+        log.info(
+            "program.added",
+            digest=program.digest,
+            size=program.size,
+            profile=program.profile,
+            refusal=program.refusal,
+        )
         return program
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 from pydantic_core import from_json
 
-from arts.model import ChannelSpec, Filetype
+from arts.model import Ability, ChannelSpec, Filetype
 from arts.protocol.topics import is_safe_id
 
 DEFAULT_APIS: Final = (
@@ -39,6 +39,16 @@ _FILETYPES: Final = {
     "PYTHON": Filetype.PYTHON,
     "EXT": Filetype.EXTERNAL,
 }
+
+
+_ABILITIES: Final = {str(ability): ability for ability in Ability}
+
+
+def _abilities(value: Any) -> frozenset[Ability]:
+    """Those that we know: a runtime may be newer than its supervisor."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError("must be a list of texts")
+    return frozenset(_ABILITIES[name] for name in map(str, value) if name in _ABILITIES)
 
 
 def _identifier(value: Any) -> str:
@@ -135,6 +145,7 @@ def _count(value: Any) -> Any:
     return round(value) if isinstance(value, float) and isfinite(value) else value
 
 
+Abilities = Annotated[frozenset[Ability], BeforeValidator(_abilities)]
 Identifier = Annotated[str, BeforeValidator(_identifier)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Apis = Annotated[tuple[str, ...], BeforeValidator(_apis)]

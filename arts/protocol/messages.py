@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from arts.model import (
+    EVERY_ABILITY,
     ChannelSpec,
     Filetype,
     Limits,
@@ -22,6 +23,7 @@ from arts.model import (
     ModuleSpec,
     OnCrash,
     OnRuntimeLost,
+    ProfileChoice,
     Program,
     ReplyTo,
 )
@@ -72,6 +74,8 @@ class RegisterRuntime(Request):
     instance: str = ""
     features: frozenset[str] = frozenset()
     engine: str = ""
+    abilities: lenient.Abilities = EVERY_ABILITY
+    """What its engine can do for prepared programs. Unknown ones are ignored."""
     ka_interval_sec: float = Field(default=0.0, ge=0)
     """How often it promises a keepalive; 0 promises nothing."""
     modules: tuple[HeldModule, ...] = ()
@@ -124,6 +128,8 @@ class ModuleStats(BaseModel):
     messages_in: int = 0
     messages_out: int = 0
     idle_seconds: float = 0.0
+    pause_seconds: float = 0.0
+    """The longest that it has computed on since it was asked to pause; of this runtime only."""
 
 
 class Keepalive(Message):
@@ -163,6 +169,8 @@ class CreateModule(Request):
     on_crash: OnCrash = OnCrash.IGNORE
     extras: dict[str, Any] = {}
     """Anything else about it, kept, shown and passed on to its runtime."""
+    profile: ProfileChoice | None = None
+    """How often the program looks whether it shall pause; the realm's settings have the default."""
     at: float = Field(default=0.0, exclude=True)
     """Wall time of arrival."""
 
@@ -185,6 +193,7 @@ class CreateModule(Request):
             on_crash=self.on_crash,
             fileid=self.fileid,
             extras=self.extras,
+            profile=self.profile,
         )
 
 
@@ -369,6 +378,8 @@ class Report(Message):
     """Bytes of the encoded snapshot (``frozen``)."""
     newest: int | None = None
     """The latest generation this runtime has seen, when the command's is not later than that."""
+    pause_seconds: float = 0.0
+    """As in keepalives (``frozen``)."""
     at: float = 0.0
     """Wall time of the event on the runtime: when it paused, when it resumed."""
 

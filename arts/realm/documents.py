@@ -6,7 +6,7 @@ The field names are those of the ARTS dialect where it has them, so that its cli
 from dataclasses import asdict
 from typing import Any
 
-from arts.model import Module, Runtime
+from arts.model import Module, Program, Runtime
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation
 
@@ -27,6 +27,7 @@ def runtime_document(state: RealmState, runtime: Runtime) -> dict[str, Any]:
         "filetypes": sorted(runtime.filetypes),
         "engine": runtime.engine,
         "features": sorted(runtime.features),
+        "abilities": sorted(runtime.abilities),
         "instance": runtime.instance,
         "load": asdict(runtime.load) if runtime.load else None,
         "children": children,
@@ -58,7 +59,8 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "on_runtime_lost": str(spec.on_runtime_lost),
         "on_crash": str(spec.on_crash),
         "extras": dict(spec.extras),
-        "program": asdict(module.program) if module.program else None,
+        "program": program_document(module.program) if module.program else None,
+        "profile": spec.profile,
         "reasons": dict(module.reasons),
         "detail": module.detail,
         "exit_code": module.exit_code,
@@ -73,6 +75,11 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "stats": stats.model_dump(exclude={"uuid", "generation"}) if stats else None,
         "created_at": module.created_at,
     }
+
+
+def program_document(program: Program) -> dict[str, Any]:
+    """A program, in the form in which a module runs it."""
+    return asdict(program) | {"needs": sorted(program.needs)}
 
 
 def realm_document(state: RealmState) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from arts.model import Module, Program, ReplyTo, Runtime
+from arts.model import FormWish, Module, Program, ReplyTo, Runtime
 from arts.protocol.messages import (
     AnyCommand,
     CreateModule,
@@ -59,6 +59,15 @@ class FetchProgram:
     generation: int
     filename: str
     digest: str | None
+    form: FormWish
+
+
+@dataclass(frozen=True, slots=True)
+class LearnPause:
+    """A module of this program (sha256 of the form it runs) let a pause wait for so long."""
+
+    program: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Note:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Effect = Record | Command | Reply | FetchProgram | Note
+Effect = Record | Command | Reply | FetchProgram | LearnPause | Note
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,10 @@ def _target(state: RealmState, module: Module, key: str | None) -> str:
     wanted = _wanted(state, module, key) if key is not None else None
     assert module.parent is not None
     demand = Demand(
-        replace(module.spec, parent=wanted), exclude=frozenset({module.parent}), moving=True
+        replace(module.spec, parent=wanted),
+        exclude=frozenset({module.parent}),
+        moving=True,
+        needs=module.needs,
     )
     placement = place(demand, state.view, state.policy)
     if placement is None:
@@ -218,6 +221,7 @@ def _freeze(state: RealmState, module: Module, move: Migration) -> None:
 
 
 def _on_frozen(state: RealmState, module: Module, report: Report) -> None:
+    state.learn_pause(module, report.pause_seconds)
     module = state.advance_migration(
         module, "frozen", digest=report.digest, size=report.size or 0, frozen_at=report.at
     )

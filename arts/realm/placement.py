@@ -10,6 +10,7 @@ from dataclasses import replace
 from arts.errors import Unplaceable
 from arts.model import (
     Filetype,
+    FormWish,
     Module,
     ModuleState,
     OnCrash,
@@ -24,7 +25,7 @@ from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import ProgramFetched, ProgramUnavailable
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation, explain, reasons_against
-from arts.scheduling.filters import Demand
+from arts.scheduling.filters import Demand, common_abilities
 from arts.scheduling.policies import place
 
 EXPLAIN_UP_TO = 20
@@ -84,13 +85,13 @@ def _try_to_place(state: RealmState, module: Module) -> bool:
 
 
 def _demand(module: Module) -> Demand:
-    return Demand(module.spec, frozenset(module.attempts))
+    return Demand(module.spec, frozenset(module.attempts), needs=module.needs)
 
 
 def _kind(module: Module) -> Hashable:
     """What all modules have in common that can go to the same runtimes."""
     spec = module.spec
-    return spec.filetype, spec.apis, spec.labels, spec.parent, module.attempts
+    return spec.filetype, spec.apis, spec.labels, spec.parent, module.attempts, module.needs
 
 
 def _keep_waiting(state: RealmState, module: Module) -> None:
@@ -110,7 +111,7 @@ def _wait(module: Module, reasons: tuple[tuple[str, str], ...]) -> str:
 def start_again(state: RealmState, module: Module) -> None:
     """A module that waits for its runtime starts there anew, if there is room."""
     assert module.parent is not None
-    demand = Demand(replace(module.spec, parent=module.parent))
+    demand = Demand(replace(module.spec, parent=module.parent), needs=module.needs)
     if place(demand, state.view, state.policy):
         runtime = module.parent
         module = state.advance_module(module, "replaced", parent=None, detail=None)
@@ -140,7 +141,8 @@ def begin_again(state: RealmState, module: Module) -> None:
     if state.deadlines.get(DeadlineKey("arrival", module.parent)) is not None:
         return  # it does not listen yet
     if needs_program(state, module):
-        state.fetch(module)
+        form = FormWish(module.spec.profile, common_abilities(_demand(module), state.view))
+        state.fetch(module, form)
     else:
         _send_start(state, module)
 

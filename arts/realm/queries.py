@@ -32,7 +32,7 @@ def _answer_to(state: RealmState, query: Query) -> dict[str, Any]:
     if query.what == "why":
         decision = state.decisions.get(module.uuid)
         if decision is None or not decision.opinions:
-            decision = explain(Demand(module.spec), state.view, state.policy)
+            decision = explain(Demand(module.spec, needs=module.needs), state.view, state.policy)
         return documents.decision_document(module, decision, state.settings.policy)
     story = documents.story_document(state, module.uuid)
     return documents.module_document(state, module) | {"story": story}

@@ -110,5 +110,6 @@ def note_stats(state: RealmState, runtime: Runtime, stats: ModuleStats) -> None:
     module = state.modules.get(stats.uuid)
     if module and (module.parent, module.generation) == (runtime.uuid, stats.generation):
         state.stats[stats.uuid] = stats
+        state.learn_pause(module, stats.pause_seconds)
     elif runtime.reports:
         discard_stale(state, runtime.uuid, stats.uuid, stats.generation)

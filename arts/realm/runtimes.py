@@ -67,6 +67,7 @@ def _described(state: RealmState, request: RegisterRuntime, old: Runtime | None)
         instance=request.instance,
         features=request.features,
         engine=request.engine,
+        abilities=request.abilities,
         lease_seconds=request.ka_interval_sec * state.settings.lease_factor,
         load=old.load if old else None,
         created_at=old.created_at if old else state.wall,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from arts.errors import InvariantError
-from arts.model import Module, ModuleState, ReplyTo, Runtime, RuntimeState
+from arts.model import FormWish, Module, ModuleState, ReplyTo, Runtime, RuntimeState
 from arts.protocol.messages import AnyCommand, ModuleStats, Response
 from arts.realm import lifecycle
 from arts.realm.deadlines import DeadlineKey, Deadlines
-from arts.realm.effects import Command, Effect, FetchProgram, Note, Record, Reply
+from arts.realm.effects import Command, Effect, FetchProgram, LearnPause, Note, Record, Reply
 from arts.realm.names import Names
 from arts.scheduling.explain import Explanation
 from arts.scheduling.policies import Policy, policy_named
@@ -62,6 +62,8 @@ class RealmSettings:
     """The slowest link a snapshot should survive."""
     start_attempts: int = 3
     """On so many runtimes a module may fail to start."""
+    pause_bound: float = 0.002
+    """A program that computes on for longer when asked to pause is slow."""
     keep_ended: float = 3600.0
     """How long an exited or failed module stays visible."""
     keep_lost: float = 3600.0
@@ -261,10 +263,17 @@ class RealmState:
         """Send a command to a runtime."""
         self.effects.append(Command(runtime, message))
 
-    def fetch(self, module: Module) -> None:
-        """Have a module's program found."""
+    def fetch(self, module: Module, form: FormWish) -> None:
+        """Have a module's program found, in a form that suits whoever may get it."""
         spec = module.spec
-        self.effects.append(FetchProgram(spec.uuid, module.generation, spec.filename, spec.program))
+        self.effects.append(
+            FetchProgram(spec.uuid, module.generation, spec.filename, spec.program, form)
+        )
+
+    def learn_pause(self, module: Module, seconds: float) -> None:
+        """Remember of a program that its modules are slow to pause."""
+        if seconds > self.settings.pause_bound and module.program is not None:
+            self.effects.append(LearnPause(module.program.digest, seconds))
 
     def answer(self, to: ReplyTo | None, response: Response) -> None:
         """Answer a request, if anybody waits for it."""

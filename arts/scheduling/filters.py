@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from arts.model import ModuleSpec, RuntimeState
-from arts.scheduling.view import Candidate, Profile
+from arts.model import EVERY_ABILITY, Ability, ModuleSpec, RuntimeState
+from arts.scheduling.view import Candidate, Profile, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Demand:
     """Runtimes (uuid) that were tried already, or that the module is to leave."""
     moving: bool = False
     """It arrives as a snapshot."""
+    needs: frozenset[Ability] = frozenset()
+    """What the engine must be able to do for the form in which the program is, if it is settled."""
 
 
 ProfileFilter = Callable[[Demand, Profile], str | None]
@@ -55,6 +57,12 @@ def takes_snapshots(demand: Demand, profile: Profile) -> str | None:
     return None
 
 
+def runs_form(demand: Demand, profile: Profile) -> str | None:
+    """The form in which the program was prepared: a moving module cannot change it."""
+    missing = demand.needs - profile.abilities
+    return f"its engine lacks {', '.join(sorted(missing))}" if missing else None
+
+
 def is_asked_for(demand: Demand, candidate: Candidate) -> str | None:
     """A module may insist on one runtime."""
     if demand.spec.parent in (None, candidate.runtime.uuid):
@@ -86,6 +94,7 @@ PROFILE_FILTERS: Final[tuple[ProfileFilter, ...]] = (
     takes_snapshots,
     offers_apis,
     carries_labels,
+    runs_form,
 )
 # What the asker decided comes before what only the present moment says.
 STATE_FILTERS: Final[tuple[StateFilter, ...]] = (is_asked_for, is_not_excluded, is_online, has_room)
@@ -110,3 +119,15 @@ def state_reason(demand: Demand, candidate: Candidate) -> str | None:
 def reason_against(demand: Demand, candidate: Candidate) -> str | None:
     """Why this runtime will not do, or None if it will."""
     return profile_reason(demand, candidate.profile) or state_reason(demand, candidate)
+
+
+def common_abilities(demand: Demand, view: View) -> frozenset[Ability]:
+    """What the engines of all runtimes can do that may ever get this module.
+
+    What only the present moment says, such as who is full, does not count.
+    """
+    common = EVERY_ABILITY
+    for profile in view.profiles:
+        if "programs" in profile.features and not profile_reason(demand, profile):
+            common &= profile.abilities
+    return common

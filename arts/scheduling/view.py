@@ -5,11 +5,12 @@ that a placement among ten thousand runtimes looks at a handful of pools and not
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arts.model import Filetype, Runtime, RuntimeState
+from arts.model import Ability, Filetype, Runtime, RuntimeState
 
 
 class Profile(NamedTuple):
@@ -19,11 +20,14 @@ class Profile(NamedTuple):
     apis: frozenset[str]
     labels: tuple[tuple[str, str], ...]
     features: frozenset[str]
+    abilities: frozenset[Ability]
 
     @classmethod
     def of(cls, runtime: Runtime) -> "Profile":
         """The profile of a runtime."""
-        return cls(runtime.filetypes, runtime.apis, runtime.labels, runtime.features)
+        return cls(
+            runtime.filetypes, runtime.apis, runtime.labels, runtime.features, runtime.abilities
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class View:
         self.cursor = -1
         self._candidates: dict[str, Candidate] = {}
         self._pools: dict[Profile, Pool] = {}
+        self._profiles: Counter[Profile] = Counter()
         self._next_sequence = 0
 
     @property
@@ -104,6 +109,11 @@ class View:
         """The open runtimes by profile."""
         return self._pools
 
+    @property
+    def profiles(self) -> Collection[Profile]:
+        """The profiles of all runtimes, open or not."""
+        return self._profiles
+
     def put(self, runtime: Runtime, occupied: int) -> None:
         """Set how a runtime is now."""
         old = self._candidates.get(runtime.uuid)
@@ -111,17 +121,21 @@ class View:
             sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
         else:
             sequence = old.sequence
-            self._close(old)
+            self._forget(old)
         new = Candidate(runtime, occupied, sequence, Profile.of(runtime))
         self._candidates[runtime.uuid] = new
+        self._profiles[new.profile] += 1
         if new.is_open:
             self._pools.setdefault(new.profile, Pool()).add(new)
 
     def remove(self, uuid: str) -> None:
         """Forget a runtime."""
-        self._close(self._candidates.pop(uuid))
+        self._forget(self._candidates.pop(uuid))
 
-    def _close(self, candidate: Candidate) -> None:
+    def _forget(self, candidate: Candidate) -> None:
+        self._profiles[candidate.profile] -= 1
+        if not self._profiles[candidate.profile]:
+            del self._profiles[candidate.profile]
         if not candidate.is_open:
             return
         pool = self._pools[candidate.profile]

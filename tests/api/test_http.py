@@ -60,6 +60,18 @@ async def test_an_uploaded_program_can_be_had_by_its_digest(
         assert await response.json() == [program]
 
 
+async def test_a_program_in_the_form_in_which_it_will_be_wanted(
+    client: aiohttp.ClientSession, store: ProgramStore
+) -> None:
+    async with client.post("/programs?profile=responsive", data=COUNTER, headers=WASM) as response:
+        program = await response.json()
+    assert program["profile"] == "responsive"
+    assert program["needs"] == ["atomics", "linking", "multi-memory"]
+    async with client.post("/programs?profile=quick", data=COUNTER, headers=WASM) as response:
+        assert response.status == 400
+        assert "there are responsive, throughput" in (await response.json())["error"]
+
+
 async def test_part_of_a_program(client: aiohttp.ClientSession, store: ProgramStore) -> None:
     program = await store.add(COUNTER)
     part = {"Range": "bytes=0-3"}

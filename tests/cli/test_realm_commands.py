@@ -55,6 +55,13 @@ def test_run_uploads_a_file_that_is_here(arts: Cli, tmp_path: Path) -> None:
     assert arts("run", "--follow", file.stem).exit_code == 0
 
 
+def test_run_with_a_profile(arts: Cli) -> None:
+    words = ("run", "counter", "50", "--name", unique("counter"), "--json")
+    module = json.loads(arts.ok(*words, "--profile", "blocking-only"))
+    assert module["program"]["profile"] == module["profile"] == "blocking-only"
+    arts.ok("rm", "--force", module["uuid"])
+
+
 def test_run_says_so_if_a_program_cannot_move(arts: Cli) -> None:
     result = arts("run", str(APPS / "faulty" / "externref.wasm"))
     assert result.exit_code == 0

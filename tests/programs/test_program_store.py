@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from arts.errors import NotFound, ProgramError
-from arts.migratable import describe
+from arts.migratable import Options, describe, prepare
+from arts.programs import preparing
 from arts.programs import store as store_module
 from arts.programs.store import ProgramStore
 from arts.settings import ProgramSettings
@@ -65,7 +66,7 @@ async def test_a_restart_prepares_nothing_again(
     tmp_path: Path, counter: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await ProgramStore(tmp_path).add(counter)
-    monkeypatch.setattr(store_module, "prepare", None)
+    monkeypatch.setattr(preparing, "prepare", None)
     assert await ProgramStore(tmp_path).add(counter) == first
 
 
@@ -74,7 +75,7 @@ async def test_another_pipeline_prepares_again_and_keeps_the_old_form(
 ) -> None:
     old = await ProgramStore(tmp_path).add(counter, name="mine")
     monkeypatch.setattr(store_module, "PIPELINE_VERSION", "another")
-    monkeypatch.setattr(store_module, "prepare", lambda source: source + b"\0\1\0")
+    monkeypatch.setattr(preparing, "prepare", lambda source, _: source + b"\0\1\0")
     upgraded = ProgramStore(tmp_path)
 
     assert upgraded.by_name("mine") is None
@@ -190,13 +191,12 @@ async def test_many_who_ask_at_once_share_the_work(
     store: ProgramStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    prepare = store_module.prepare
 
-    def counting(source: bytes) -> bytes:
+    def counting(source: bytes, options: Options) -> bytes:
         calls.append(source)
-        return prepare(source)
+        return prepare(source, options)
 
-    monkeypatch.setattr(store_module, "prepare", counting)
+    monkeypatch.setattr(preparing, "prepare", counting)
     names = ["counter", "counter.wasm"] * 10
     programs = await asyncio.gather(*(store.resolve(name, None) for name in names))
     assert len(set(programs)) == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from arts.model import ChannelSpec, Filetype, ReplyTo
+from arts.model import EVERY_ABILITY, Ability, ChannelSpec, Filetype, ReplyTo
 from arts.protocol import lenient
 from arts.protocol.dialects.base import Malformed
 from arts.protocol.messages import (
@@ -175,6 +175,12 @@ class TestModules:
     def test_filetypes(self, sent: str, meant: Filetype) -> None:
         assert create(filetype=sent).filetype is meant
 
+    def test_profiles(self) -> None:
+        assert create().profile is None
+        assert create(profile="blocking-only").profile == "blocking-only"
+        with pytest.raises(Malformed, match="profile: Input should be 'responsive'"):
+            create(profile="quick")
+
     @pytest.mark.parametrize(
         ("sent", "meant"),
         [
@@ -302,12 +308,25 @@ class TestRuntimes:
             {"ka_interval_sec": "nan"},
             {"ka_interval_sec": "inf"},
             {"filetypes": ["EXE"]},
+            {"abilities": "linking"},
             {"modules": [{"uuid": "a/b"}]},
         ],
     )
     def test_nonsense(self, fields: dict[str, Any]) -> None:
         with pytest.raises(Malformed):
             register(uuid="r", **fields)
+
+    @pytest.mark.parametrize(
+        ("sent", "meant"),
+        [
+            (None, EVERY_ABILITY),
+            ([], frozenset()),
+            (["linking", "time travel", 5], {Ability.LINKING}),
+            (sorted(EVERY_ABILITY), EVERY_ABILITY),
+        ],
+    )
+    def test_abilities_that_are_known(self, sent: Any, meant: frozenset[Ability]) -> None:
+        assert register(uuid="r", abilities=sent).abilities == meant
 
     def test_keepalives_of_the_launcher(self) -> None:
         child = {"uuid": "m", "name": "n", "cpu_usage_percent": 1.5, "mem_usage": 1024.7}

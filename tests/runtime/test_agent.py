@@ -184,6 +184,16 @@ async def test_signs_of_life_tell_what_modules_use(fleet: Fleet) -> None:
     assert usage.mem_usage >= 65536
 
 
+async def test_signs_of_life_tell_of_slow_pauses(fleet: Fleet) -> None:
+    await fleet.runtime("a", keepalive=0.05)
+    await fleet.start("faulty/spin")
+    for _ in range(4):  # more than its workers: all must take turns
+        await fleet.start("faulty/spin", uuid=f"spin-{_}")
+    await fleet.until(
+        lambda: any(c.pause_seconds > 0 for k in fleet.keepalives for c in k.children)
+    )
+
+
 async def test_it_takes_leave(fleet: Fleet) -> None:
     agent = await fleet.runtime("a")
     await fleet.start("faulty/spin")

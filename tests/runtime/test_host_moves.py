@@ -31,8 +31,9 @@ def test_the_source_freezes_reports_and_releases(driver: Driver) -> None:
     driver.running(session=True)
     assert driver.tell(freeze()) == []
     assert driver.effects == [do.Freeze(1, MOVE)]
-    assert driver.tell(ev.ModuleFrozen(1, "digest", 5, 7.5)) == ["frozen"]
+    assert driver.tell(ev.ModuleFrozen(1, "digest", 5, 7.5, 0.25)) == ["frozen"]
     report = driver.last
+    assert report.pause_seconds == 0.25
     assert (report.object_id, report.generation, report.migration) == ("freeze", 2, MOVE)
     assert (report.digest, report.size, report.at) == ("digest", 5, 7.5)
     assert driver.tell(release()) == []

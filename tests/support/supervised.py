@@ -15,7 +15,7 @@ from arts.bus.base import Received
 from arts.bus.memory import MemoryBroker, MemoryBus
 from arts.client import Client
 from arts.errors import ProgramError
-from arts.model import Program
+from arts.model import FormWish, Program
 from arts.protocol import codec
 from arts.protocol import messages as m
 from arts.protocol.topics import Topics
@@ -34,12 +34,13 @@ class Programs:
 
     def __init__(self) -> None:
         self.fetched = asyncio.Event()
+        self.pauses: list[tuple[str, float]] = []
 
-    def known(self, filename: str, digest: str | None) -> Program | None:
+    def known(self, filename: str, digest: str | None, form: FormWish) -> Program | None:
         """Without waiting."""
         return PROGRAM if filename == "hello" else None
 
-    async def resolve(self, filename: str, digest: str | None) -> Program:
+    async def resolve(self, filename: str, digest: str | None, form: FormWish) -> Program:
         """With waiting."""
         if filename == "buggy":
             raise RuntimeError("a bug")
@@ -47,6 +48,10 @@ class Programs:
             raise ProgramError(f"no program {filename!r}")
         await self.fetched.wait()
         return PROGRAM
+
+    def learn_pause(self, digest: str, seconds: float) -> None:
+        """Somebody was slow."""
+        self.pauses.append((digest, seconds))
 
 
 class Clock:
