@@ -110,7 +110,7 @@ class SceneService:
     def _subscriptions(self) -> Iterator[tuple[str, int]]:
         for topic_filter in self._scene_topics.filters():
             yield topic_filter, 0 if "/u/" in topic_filter else 1  # cameras: the next one does
-        yield self._scene_topics.requests(), 1
+        yield self._topics.scene("+/+"), 1
         yield self._reply_topic, 1
         yield self._topics.module_state("+"), 1
         yield self._topics.runtime_state("+"), 1

@@ -146,7 +146,7 @@ def module_for(
         "parent": (viewers_runtime if data.affinity == "client" else None) or data.parent,
         "strict_parent": settings.strict_parent,
         "filename": source_of(data, settings),
-        "location": data.location,
+        "extras": {"location": data.location, "scene": str(scene)},
         "args": [_filled(word, values) for word in data.args],
         "env": [_filled(word, values) for word in data.env],
         "channels": [_filled_channel(channel, values) for channel in data.channels],

@@ -88,14 +88,13 @@ class Scenes:
         and viewers get time to be heard."""
         state = self._begin(now, 0.0)
         for record in records:
-            match record:
-                case ProgramObject():
-                    state.load_program(record)
-                case Instance():
-                    state.load(record)
-                    _remember_viewer(state, record)
-                case Panel():
-                    state.panels[record.scene] = record
+            if isinstance(record, ProgramObject):
+                state.load_program(record)
+            elif isinstance(record, Instance):
+                state.load(record)
+                _remember_viewer(state, record)
+            else:
+                state.panels[record.scene] = record
 
     def farewell(self) -> list[SceneEffect]:
         """Nobody will react to the panels' buttons any more: take them away."""
@@ -392,6 +391,7 @@ def _on_linked(state: SceneState, event: Linked) -> None:
     """Ask again what is unanswered, and after what runs; begin what should run and does not; and
     see who still looks."""
     state.unanswered.clear()
+    state.pictures.clear()
     for scene, viewers in state.viewers.items():
         for viewer in viewers:
             state.probation[scene, viewer] = state.now + state.settings.viewer_grace
@@ -399,8 +399,7 @@ def _on_linked(state: SceneState, event: Linked) -> None:
         lifecycle.ask_again(state, instance)
     for key in tuple(state.programs):
         _sync(state, key)
-    for scene in {*state.panels, *state.by_scene}:
-        state.pictures.pop(scene, None)
+    for scene in state.panels:
         showing.show_panel(state, scene)
 
 

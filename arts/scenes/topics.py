@@ -49,11 +49,7 @@ class SceneTopics:
         everybody = f"{self.realm}/s/{scene}/o/{ME}/{object_id}"
         return f"{everybody}/{to}" if to else everybody
 
-    def requests(self, scene: str = "+/+") -> str:
-        """Where we are asked about a scene; answers go to ``reply_to``."""
-        return f"{self.realm}/proc/scene/{scene}"
-
     def requested(self, topic: str) -> SceneId | None:
-        """The scene that a topic of ``requests`` names."""
+        """The scene that a topic of requests about scenes names."""
         namespace, name = topic.split("/")[-2:]
         return SceneId(namespace, name) if namespace and name else None
