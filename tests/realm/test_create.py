@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.builders import PROGRAM, World
 
+from arts.protocol.messages import StartModule
 from arts.realm.effects import ProgramFetched
 
 
@@ -36,6 +37,14 @@ def test_a_runtime_that_fetches_by_name_needs_no_program(world: World) -> None:
     assert done.commands == [("a", "create")]
     assert done.response.ok
     assert world.state("m") == "starting"
+
+
+def test_a_module_may_ask_where_it_starts(world: World) -> None:
+    world.register("a", features=frozenset({"events"}))
+    done = world.create("m", args=["${runtimeid}"], env=["RT=${runtimeid}", "N=1"])
+    start = done.command("a")
+    assert isinstance(start, StartModule)
+    assert (start.args, start.env) == (("a",), ("RT=a", "N=1"))
 
 
 def test_a_python_module_needs_no_program(world: World) -> None:
