@@ -16,12 +16,13 @@ import json
 import shutil
 import subprocess
 import sysconfig
-import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from select import select
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -168,18 +169,17 @@ class Node:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        watchdog = threading.Timer(self._timeout, self._process.kill)
-        watchdog.start()
         try:
             stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
             stdin.flush()
-            line = stdout.readline()
         except BrokenPipeError:
-            line = b""
-        finally:
-            watchdog.cancel()
+            raise V8Error("gone", f"node has ended before {what}") from None
+        if not select([stdout], [], [], self._timeout)[0]:
+            self._process.kill()
+            raise V8Error("late", f"node took more than {self._timeout:g} s for {what}")
+        line = stdout.readline()
         if not line:
-            raise V8Error("gone", f"node ended, or took more than {self._timeout:g} s for {what}")
+            raise V8Error("gone", f"node ended in {what}")
         answer = json.loads(line)
         if "error" in answer:
             raise V8Error(answer["error"]["code"], answer["error"]["message"])
@@ -188,8 +188,9 @@ class Node:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin is not None and self._process.poll() is None:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
