@@ -53,7 +53,6 @@ export {
  * @property {[number: number, elements: (number | null)[]][]} tables elements are functions
  */
 
-const START = "_start";
 const START_FUNCTION = "arts.start";
 const EMPTY = new Uint8Array(0);
 
@@ -234,11 +233,7 @@ export class Instance {
     if (this.stack.length > 0) throw misuse("the program is parked: resume it");
     const call = this.exports[name];
     if (typeof call !== "function") throw misuse(`the program exports no function ${name}`);
-    if (
-      !this.#started &&
-      START_FUNCTION in this.exports &&
-      ![START, START_FUNCTION].includes(name)
-    ) {
+    if (!this.#started && START_FUNCTION in this.exports && name !== START_FUNCTION) {
       throw misuse(`call ${START_FUNCTION} before ${name}`);
     }
     if (this.#started && name === START_FUNCTION) throw misuse("the program has been started");

@@ -9,7 +9,7 @@
 import { readFile } from "node:fs/promises";
 import { versions, hrtime, stdin, stdout } from "node:process";
 
-import { MigratableError, Program, parseDescription, sha256 } from "./migratable.mjs";
+import { MigratableError, Program, sha256 } from "./migratable.mjs";
 import { Wasi } from "./wasi.mjs";
 
 /** @typedef {import("./migratable.mjs").Instance} Instance */
@@ -101,7 +101,7 @@ class Host {
     const module = await WebAssembly.compile(bytes);
     const ns = since(begin);
     const number = ++this.#numbers;
-    const program = isPrepared(module) ? await programOf(module, bytes) : null;
+    const program = isPrepared(module) ? new Program(module, await sha256(bytes)) : null;
     this.#programs.set(number, { module, program });
     return { program: number, prepared: program !== null, ns };
   }
@@ -271,17 +271,6 @@ function since(begin) {
 /** @param {WebAssembly.Module} module */
 function isPrepared(module) {
   return WebAssembly.Module.customSections(module, "arts.migratable").length > 0;
-}
-
-/** @param {WebAssembly.Module} module @param {Uint8Array<ArrayBuffer>} bytes */
-async function programOf(module, bytes) {
-  // Until the transformer writes version 2, what it leaves out is what version 1 always was.
-  const [section] = WebAssembly.Module.customSections(module, "arts.migratable");
-  const fields = JSON.parse(new TextDecoder().decode(section));
-  const old = { frames: "own", framesPages: 256, twins: false, mutableTables: [] };
-  const digest = await sha256(bytes);
-  if (fields.abi !== 1) return new Program(module, digest);
-  return new Program(module, digest, parseDescription({ ...old, ...fields, abi: 2 }));
 }
 
 /** @param {WebAssembly.Exports} exports @returns {WebAssembly.Memory} */
