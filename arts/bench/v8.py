@@ -353,8 +353,8 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _bytes(content: bytes) -> dict[str, str]:
-    return {"b": _text(content)}
+def _bytes(content: bytes) -> dict[str, str | int]:
+    return {"b": _text(content.rstrip(b"\0")), "size": len(content)}
 
 
 def _value(value: Value) -> Any:
@@ -368,7 +368,7 @@ def _read(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if isinstance(value.get("b"), str):
-        return base64.b64decode(value["b"])
+        return base64.b64decode(value["b"]).ljust(value["size"], b"\0")
     if isinstance(value.get("n"), str):
         return int(value["n"])
     return {key: _read(item) for key, item in value.items()}

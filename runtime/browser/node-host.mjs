@@ -283,10 +283,18 @@ function worldFromJson(world = {}) {
   return /** @type {import("./wasi.mjs").WasiOptions} */ (fromJson(world));
 }
 
-/** Bytes as `{"b": base64}`, 64-bit numbers as `{"n": digits}`. @param {any} value @returns {any} */
+/**
+ * Bytes as `{"b": base64, "size"}` without the zeros at their end (memories have many), 64-bit
+ * numbers as `{"n": digits}`.
+ * @param {any} value
+ * @returns {any}
+ */
 function toJson(value) {
   if (typeof value === "bigint") return { n: String(value) };
-  if (value instanceof Uint8Array) return { b: Buffer.from(value).toString("base64") };
+  if (value instanceof Uint8Array) {
+    const used = value.findLastIndex((byte) => byte !== 0) + 1;
+    return { b: Buffer.from(value.subarray(0, used)).toString("base64"), size: value.length };
+  }
   if (Array.isArray(value)) return value.map(toJson);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, toJson(it)]));
@@ -296,7 +304,11 @@ function toJson(value) {
 function fromJson(value) {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map(fromJson);
-  if (typeof value.b === "string") return new Uint8Array(Buffer.from(value.b, "base64"));
+  if (typeof value.b === "string") {
+    const bytes = new Uint8Array(value.size);
+    bytes.set(Buffer.from(value.b, "base64"));
+    return bytes;
+  }
   if (typeof value.n === "string") return BigInt(value.n);
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, fromJson(it)]));
 }
