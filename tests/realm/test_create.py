@@ -52,6 +52,15 @@ def test_a_python_module_needs_no_program(world: World) -> None:
     assert world.create("m", filetype="PY").commands == [("a", "create")]
 
 
+def test_a_python_module_with_a_url_does(world: World) -> None:
+    """The supervisor fetches the folder around it, for runtimes that load by digest."""
+    url = "https://arena.example/store/users/jane/app/main.py"
+    world.register("a")
+    assert len(world.create("m", filetype="PY", filename=url).fetches) == 1
+    world.register("b", features=frozenset({"events"}), filetypes=frozenset({"PY"}))
+    assert world.create("n", filetype="PY", filename=url, parent="b").fetches == []
+
+
 def test_old_runtimes_never_say_so_what_was_sent_runs(world: World) -> None:
     world.register_old("a")
     done = world.create("m")
