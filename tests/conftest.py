@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# The rows of the contract are not in files of tests, and should fail as well as those do.
+pytest.register_assert_rewrite("tests.protocol.contract")
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 

@@ -48,6 +48,7 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "name": spec.name,
         "state": str(module.state),
         "parent": _named(state, module.parent),
+        "pinned_to": _named(state, spec.parent),
         "generation": module.generation,
         "filename": spec.filename,
         "fileid": spec.fileid,

@@ -103,7 +103,7 @@ def delete(state: RealmState, request: DeleteModule) -> None:
     if module.state is ModuleState.STOPPING:
         _hurry(state, module, request)
     elif module.state.is_placed and _knows(state, module, request):
-        forget(state, replace(module, reply=None))
+        forget(state, state.advance_module(module, "stopping", reply=None))
     elif module.state.is_placed:
         _stop(state, module, request.reply, request.force)
     else:

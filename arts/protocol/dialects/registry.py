@@ -7,7 +7,7 @@ from arts.model import ReplyTo, Runtime
 from arts.protocol import messages as m
 from arts.protocol.dialects.arena import Arena
 from arts.protocol.dialects.arts import Arts
-from arts.protocol.dialects.base import Dialect, Outgoing, open_envelope
+from arts.protocol.dialects.base import Dialect, Malformed, Outgoing, open_envelope
 from arts.protocol.dialects.native import Native
 from arts.protocol.dialects.silverline import SilverLine
 from arts.protocol.dialects.silverline2022 import SilverLine2022
@@ -18,6 +18,7 @@ class Dialects:
     """Everything that can be said in the realm of ``topics``."""
 
     def __init__(self, topics: Topics) -> None:
+        self._topics = topics
         # In this order they are asked whether a message is theirs.
         self._all: Final[tuple[Dialect, ...]] = (
             Native(topics),
@@ -45,7 +46,12 @@ class Dialects:
         ``new_id`` makes ids for clients that send none; ``wall`` is the time of arrival (seconds
         since the epoch).
         """
-        envelope = open_envelope(topic, payload, new_id=new_id, wall=wall)
+        try:
+            envelope = open_envelope(topic, payload, new_id=new_id, wall=wall)
+        except Malformed as error:
+            if self._topics.arena_place(topic) is None:
+                raise
+            raise Malformed(str(error), None) from None  # there everybody hears everything
         if envelope is None:
             return ()
         for dialect in self._all:

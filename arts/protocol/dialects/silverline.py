@@ -37,6 +37,8 @@ KEEPALIVE_SECONDS: Final = 60
 
 _TRAITS: Final = ("runtime_type", "platform", "metadata", "page_size", "aot_target")
 _PASSED_ON: Final = (
+    "args",
+    "env",
     "apis",
     "channels",
     "peripherals",
@@ -164,7 +166,7 @@ class SilverLine:
             "env": env,
             "apis": (),  # here they are for the runtime to judge
             "on_crash": data.get("fault_crash", "ignore"),
-            "extras": {key: data[key] for key in (*_PASSED_ON, "args") if key in data},
+            "extras": {key: data[key] for key in _PASSED_ON if key in data},
         }
         if data.get("parent") in (None, "", "{}", {}):
             fields |= {"parent": DEFAULT_RUNTIME, "strict_parent": False}
@@ -218,7 +220,8 @@ class SilverLine:
         details = answer.details
         if isinstance(details, dict):
             if details.get("type") == "runtime":
-                details = self.runtime_fields(details)
+                gone = {"status": "D"} if to.action == "delete" else {}
+                details = self.runtime_fields(details) | gone
             elif details.get("type") == "manager":
                 details = {k: details[k] for k in ("uuid", "name")} | {"status": "A"}
             elif "filename" in details:
@@ -257,8 +260,8 @@ class SilverLine:
 
     def shown(self, module: Mapping[str, Any]) -> dict[str, Any]:
         """A module's document as SilverLine shows it."""
-        parent = module["parent"]["uuid"] if module["parent"] else None
-        return self.module_fields(module, parent, STATUS[module["state"]])
+        parent = module["parent"] or module["pinned_to"]
+        return self.module_fields(module, parent and parent["uuid"], STATUS[module["state"]])
 
     def module_fields(
         self, module: Mapping[str, Any], parent: str | None, status: str

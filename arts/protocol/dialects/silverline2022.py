@@ -70,6 +70,10 @@ class SilverLine2022(SilverLine):
             "aot_target": traits.get("aot_target", {}),
         }
 
+    def _flat(self, said: Any, known: list[str]) -> Any:
+        """As it was said, unless that was for a runtime of another dialect."""
+        return known if said is None or isinstance(said, dict) else said
+
     def module_fields(
         self, module: Mapping[str, Any], parent: str | None, status: str
     ) -> dict[str, Any]:
@@ -83,8 +87,8 @@ class SilverLine2022(SilverLine):
             "filename": module["filename"],
             "filetype": module["filetype"],
             "apis": extras.get("apis") or list(module["apis"]) or list(USUAL_APIS),
-            "args": argv_of(module) if module["args"] else [],
-            "env": list(module["env"]),
+            "args": self._flat(extras.get("args"), argv_of(module) if module["args"] else []),
+            "env": self._flat(extras.get("env"), list(module["env"])),
             "channels": channels(module),
             "peripherals": extras.get("peripherals", []),
             "resources": extras.get("resources"),
