@@ -13,6 +13,9 @@ from arts.protocol.dialects.silverline import SilverLine
 from arts.protocol.dialects.silverline2022 import SilverLine2022
 from arts.protocol.topics import Topics
 
+_EXITED: Final = b"exited"
+"""All that runtimes say on the topics of their commands and that is for the supervisor."""
+
 
 class Dialects:
     """Everything that can be said in the realm of ``topics``."""
@@ -46,6 +49,8 @@ class Dialects:
         ``new_id`` makes ids for clients that send none; ``wall`` is the time of arrival (seconds
         since the epoch).
         """
+        if self._is_command(topic) and _EXITED not in payload:
+            return ()  # runtimes hear all else there themselves, most of it from us
         try:
             envelope = open_envelope(topic, payload, new_id=new_id, wall=wall)
         except Malformed as error:
@@ -58,6 +63,9 @@ class Dialects:
             if dialect.speaks(envelope):
                 return dialect.decode(envelope)
         return ()
+
+    def _is_command(self, topic: str) -> bool:
+        return self._topics.last_level(topic, self._topics.control) is not None
 
     def answer(self, to: ReplyTo, response: m.Response) -> Sequence[Outgoing]:
         """The answer to a request, in the dialect of the asker."""

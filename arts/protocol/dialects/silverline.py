@@ -131,6 +131,9 @@ class SilverLine:
             raise Malformed("missing field", envelope.reply(self.name), subject="data/type")
         return envelope.kind
 
+    def _is_command(self, topic: str) -> bool:
+        return self._topics.last_level(topic, self._topics.control) is not None
+
     def _is_registry(self, topic: str) -> bool:
         return topic == self._topics.registry or topic.startswith(self._topics.registry_of(""))
 

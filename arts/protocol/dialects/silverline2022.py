@@ -35,6 +35,8 @@ class SilverLine2022(SilverLine):
         """By the fields that ARTS does not have."""
         if envelope.type != self.request_type:
             return False
+        if self._is_command(envelope.topic):
+            return True
         data, kind = envelope.data, envelope.kind
         if kind == "manager" or envelope.action == "exited":
             return True

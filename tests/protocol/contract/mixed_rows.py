@@ -93,7 +93,9 @@ def _mix(asker: str, runner: str) -> None:
     async def mix(wire: Wire) -> None:
         arrive, forward_topic, expected = RUNTIMES[runner]
         await arrive(wire)
-        forward, answer = await wire.say(*ASKED[asker])
+        heard = await wire.say(*ASKED[asker])
+        assert len(heard) == 2, heard
+        forward, answer = heard
         assert forward.topic == forward_topic
         data = forward.payload["data"]
         assert {key: data[key] for key in expected} == expected
@@ -109,12 +111,16 @@ def _mix(asker: str, runner: str) -> None:
 
 async def _gone(wire: Wire, asker: str, forward: Said) -> None:
     topic, asked = ASKED[asker]
-    told, answer = await wire.say(topic, asked | {"action": "delete", "data": {"uuid": MOD}})
+    heard = await wire.say(topic, asked | {"action": "delete", "data": {"uuid": MOD}})
+    assert len(heard) == 2, heard
+    told, answer = heard
     assert told == said(forward.topic, forward.payload["type"], action="delete", data=ANY) or (
         told.payload["from"] == "arts"
     )
     assert told.payload["data"]["uuid"] == MOD
     assert answer.payload["data"]["result"] == "ok"
+    for message in (forward, told, answer):
+        assert await wire.say(message.topic, message.payload) == [], "an echo is no request"
 
 
 for _asker in ASKED:
