@@ -49,6 +49,8 @@ def mandelbrot_iterations(n: int) -> int:
         ("queens", 8, "queens 92"),
         ("sieve", 1000, "sieve 168"),
         ("mandelbrot", 24, f"mandelbrot {mandelbrot_iterations(24)}"),
+        # 32 trees of 31 nodes and 2 of 511, and one of 1,023 that stays
+        ("binary-trees", 9, f"binary-trees {32 * 31 + 2 * 511} 1023"),
     ],
 )
 def test_result(run: Callable[..., Run], program: str, size: int, expected: str) -> None:
