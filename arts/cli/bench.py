@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,23 +70,54 @@ def migration(
 
 def engine(
     folder: Annotated[Path, typer.Option(help="The example programs.")] = Path("wasm-apps"),
-    runs: Annotated[int, typer.Option(min=1, help="Of each program, in turns.")] = 7,
+    programs: Annotated[str, typer.Option(help="Names, with commas between; else all.")] = "",
+    forms: Annotated[
+        str, typer.Option(help="Names, with commas between; v8 is one; else all.")
+    ] = "",
+    runs: Annotated[int | None, typer.Option(min=1, help="Of each form, in turns.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few programs, a few runs.")] = False,
     parked: Annotated[int, typer.Option(min=1, help="Parked modules.")] = 1000,
     as_json: JsonOption = False,
 ) -> None:
-    """What being movable costs: run time, start time, memory of parked modules."""
-    from arts.bench.engine import measure
+    """What being movable costs: speed, size, pauses and moves of programs, beside others' ways."""
+    from arts.bench import engine as benchmark
+    from arts.cli.bench_tables import show_engine
 
-    _run(lambda progress: measure(folder, runs=runs, parked=parked, progress=progress), as_json)
+    effort = benchmark.QUICK if quick else benchmark.FULL
+    chosen = _names(programs) or (benchmark.QUICK_PROGRAMS if quick else ())
+    _run(
+        lambda progress: benchmark.measure(
+            folder,
+            chosen=chosen,
+            forms=_names(forms),
+            effort=effort if runs is None else replace(effort, rounds=runs),
+            parked=parked,
+            progress=progress,
+        ),
+        as_json,
+        show_engine,
+    )
 
 
-def _run(measurement: Measurement, as_json: bool) -> None:
-    with err.status("Starting ...") as status:
-        result = measurement(lambda what: status.update(f"Measuring: {what} ..."))
-    if as_json:
-        print_json(result)
-        return
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show(result: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None)
     for key, value in result.items():
         table.add_row(key, str(value))
     out.print(table)
+
+
+def _run(
+    measurement: Measurement,
+    as_json: bool,
+    show: Callable[[dict[str, Any]], None] = _show,
+) -> None:
+    with err.status("Starting ...") as status:
+        result = measurement(lambda what: status.update(f"Measuring: {what} ..."))
+    if as_json:
+        print_json(result)
+    else:
+        show(result)

@@ -50,19 +50,14 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         filetype=spec.filetype,
         fileid=spec.fileid,
         program=module.program,
-        args=_placed(spec.args, runtime),
-        env=_placed(spec.env, runtime),
+        args=spec.args,
+        env=spec.env,
         channels=spec.channels,
         apis=tuple(sorted(spec.apis)),
         limits=spec.limits,
         extras=dict(spec.extras),
         parent=runtime,
     )
-
-
-def _placed(words: tuple[str, ...], runtime: str) -> tuple[str, ...]:
-    """Words that may ask where the module starts: only placement knows."""
-    return tuple(word.replace("${runtimeid}", runtime) for word in words)
 
 
 def discard(

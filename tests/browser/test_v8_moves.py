@@ -20,7 +20,7 @@ from tests.browser.moves import (
 )
 from tests.migratable import host
 
-POINTS = 20
+POINTS = 24
 
 
 @cache
