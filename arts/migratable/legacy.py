@@ -33,6 +33,7 @@ from arts.migratable.errors import NotWasm
 from arts.migratable.module import FunctionType, Module, Types
 from arts.migratable.opcodes import EXNREF
 
+_ENDS: Final = frozenset({opcodes.END, opcodes.DELEGATE})
 _CLAUSES: Final = frozenset({opcodes.CATCH, opcodes.CATCH_ALL})
 INSTRUCTIONS: Final = frozenset(
     {opcodes.TRY, opcodes.CATCH, opcodes.RETHROW, opcodes.DELEGATE, opcodes.CATCH_ALL}
@@ -201,10 +202,10 @@ class _Function:
         elif opcode == opcodes.RETHROW:
             caught = self._outward(self._operand(at))
             self.out += local_get(caught.local) + _THROW_REF
-        elif opcode == opcodes.ELSE:
-            self.out.append(opcode)
-        else:  # END or DELEGATE
+        elif opcode in _ENDS:
             self._end(label)
+        else:  # an else, or what patterns do not pass over
+            self.out += self.body[at : opcodes.skip_instruction(self.body, at)]
 
     def _open(self, opcode: int, parameters: bytes, results: bytes, clauses: bytes = b"") -> None:
         self.out += bytes([opcode]) + self.types.block(parameters, results) + clauses

@@ -130,9 +130,10 @@ class _Lowering:
         self.hidden = options.frames is Frames.PRIMARY
         self.catches = False
         self.grow = 0
-        self._wrap(blocking_imports(module, options))
+        blocking = blocking_imports(module, options)
+        self._wrap(blocking)
         if module.start is not None:
-            self._take_over_start(module.start)
+            self._take_over_start(module.start, module.start in blocking)
         if self.hidden:
             self._hide_pages()
         self._scan_code()
@@ -179,14 +180,16 @@ class _Lowering:
         _, end = u32(self.module.data, at)
         self.patches.append(Patch(at, end, unsigned(function)))
 
-    def _take_over_start(self, start: int) -> None:
+    def _take_over_start(self, start: int, blocking: bool) -> None:
         for entry in self.module.exports:
             named = entry.kind == FUNCTION_KIND and entry.name == "_start"
             if named and self.module.type_of(entry.index) == NOTHING:
                 both = self._function(NOTHING, call(start) + call(entry.index))
                 self._redirect(entry.at, both)
                 return
-        self.exports.append((abi.START, start))
+        # Only a function of the program has a frame when it parks.
+        exported = self._function(NOTHING, call(start)) if blocking else start
+        self.exports.append((abi.START, exported))
 
     def _hide_pages(self) -> None:
         module = self.module
