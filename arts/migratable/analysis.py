@@ -3,7 +3,7 @@
 Knows calls, loops and recursion. Does not know operand stacks, locals or generated code.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -23,7 +23,8 @@ class Analysis:
     """What may unwind. Function and type numbers count in the original module's index spaces.
 
     ``functions``: defined functions that may unwind, in order; a position here is the *function
-    id* of frames. ``recursive``: those among them that are polled at entry. ``types``: types whose
+    id* of frames. ``recursive``: those among them that are polled at entry, so that every recursion
+    meets a poll. ``types``: types whose
     indirect calls may unwind. ``blocking``: imports that may park their caller. ``tables``: those
     that change while the program runs; ``addressed``: functions that can be in a table.
     """
@@ -78,12 +79,13 @@ class _CallGraph:
                 _, start, _ = self.module.locals_of(function)
                 self._scan(function, start, body.end)
         self._connect_tables()
-        recursive = nodes_on_cycles(self.calls) if self.polled else frozenset()
+        count = len(self.module.functions)
+        recursive = cycle_breakers(self.calls, count) if self.polled else frozenset()
         unwinding = callers_of(self.calls, {*self.looping, *recursive, *self.blocking})
         functions = range(first, len(self.module.functions))
         return Analysis(
             functions=tuple(function for function in functions if function in unwinding),
-            recursive=frozenset(recursive.intersection(functions)),
+            recursive=recursive,
             types=frozenset(
                 number for number, node in enumerate(self.type_nodes) if node in unwinding
             ),
@@ -180,48 +182,31 @@ def callers_of(calls: Sequence[Iterable[int]], seeds: Iterable[int]) -> frozense
     return frozenset(found)
 
 
-def nodes_on_cycles(edges: Sequence[set[int]]) -> frozenset[int]:
-    """Nodes that can reach themselves: Tarjan's strongly connected components, without recursion.
+def cycle_breakers(edges: Sequence[set[int]], breakable: int) -> frozenset[int]:
+    """Nodes below ``breakable`` of which every cycle contains one: few, though not the fewest.
 
-    Depth of call graphs is the program's choice, so the stack must be ours, not Python's.
+    Every cycle has an edge that leads back onto the path of a depth-first search. Its target breaks
+    the cycle, or its source where the target cannot: no edge may join two nodes that cannot.
+    The path is ours, not Python's stack: how deep call graphs are is the program's choice.
     """
-    order: dict[int, int] = {}
-    lowest: dict[int, int] = {}
-    open_nodes: list[int] = []
-    opened_at: dict[int, int] = {}
-    path: list[tuple[int, Iterator[int]]] = []
     found: set[int] = set()
-
-    def enter(node: int) -> None:
-        order[node] = lowest[node] = len(order)
-        opened_at[node] = len(open_nodes)
-        open_nodes.append(node)
-        path.append((node, iter(edges[node])))
-
-    def leave(node: int) -> None:
-        if path:
-            caller = path[-1][0]
-            lowest[caller] = min(lowest[caller], lowest[node])
-        if lowest[node] == order[node]:
-            component = open_nodes[opened_at[node] :]
-            del open_nodes[opened_at[node] :]
-            for member in component:
-                del opened_at[member]
-            if len(component) > 1 or node in edges[node]:
-                found.update(component)
-
+    done = bytearray(len(edges))
     for root in range(len(edges)):
-        if root not in order:
-            enter(root)
+        path = [] if done[root] else [(root, iter(edges[root]))]
+        done[root] = done[root] or _ON_PATH
         while path:
             node, remaining = path[-1]
             for callee in remaining:
-                if callee not in order:
-                    enter(callee)
+                if not done[callee]:
+                    done[callee] = _ON_PATH
+                    path.append((callee, iter(edges[callee])))
                     break
-                if callee in opened_at:
-                    lowest[node] = min(lowest[node], order[callee])
+                if done[callee] == _ON_PATH and not found.intersection((callee, node)):
+                    found.add(callee if callee < breakable else node)
             else:
                 path.pop()
-                leave(node)
+                done[node] = _LEFT
     return frozenset(found)
+
+
+_ON_PATH, _LEFT = 1, 2

@@ -377,7 +377,12 @@ def test_a_start_function_that_is_a_blocking_import() -> None:
       (func (export "f")))""")
     prepared = program(wasm, blocking=[("env", "ask")])
     answers = iter([True, False])
-    imports: Any = {("env", "ask"): lambda guest: guest.park() if next(answers) else None}
+
+    def ask(guest: Guest) -> None:
+        if next(answers):
+            guest.park()
+
+    imports: Any = {("env", "ask"): ask}
     guest = Guest(prepared, imports=imports)
     guest.entry = abi.START
     assert guest.run() == "parked"
