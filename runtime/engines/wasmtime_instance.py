@@ -55,6 +55,8 @@ class MovableInstance(Hosted):
         super().__init__(make_wasi(self._look), used)
         self._program = program
         self._store = wasmtime.Store(program.toolchain.engine)
+        if program.description.options.poll is Poll.NONE:
+            self._on_epoch = ffi.interruptible(self._store, lambda: self._killed)
         ffi.running.caller = self
         try:
             self._instance = program.pre.instantiate(self._store)._instance
@@ -80,8 +82,6 @@ class MovableInstance(Hosted):
             found = self._export(abi.COUNTDOWN, ffi.GLOBAL)
             self._countdown = ffi.I32Global(self._context, found)
         self._polls = _FIRST_SLICE
-        if program.description.options.poll is Poll.NONE:
-            self._on_epoch = ffi.interruptible(self._store, lambda: self._killed)
         self._frames = b""
         self._linked: dict[ResumePoint, tuple[int, Any]] = {}
         """Point -> slot and function of its continuation."""

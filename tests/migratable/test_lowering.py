@@ -1,0 +1,122 @@
+"""What is replaced before anything else: imports whose address is taken, hidden pages, old code."""
+
+import re
+from typing import Any
+
+import pytest
+import wasmtime
+
+from arts.migratable import Frames, Options, Poll, Refused, abi, describe, prepare
+
+from .differential import FORMS, program
+from .host import Guest
+from .test_constructs import SPIN, assemble, check
+
+ASK = '(import "env" "ask" (func $ask (param i32) (result i32)))'
+WAYS_TO_ASK = {
+    "through an element segment": f"""{ASK} (table funcref (elem $ask))
+      (func (export "f") (result i32)
+        (i32.add (i32.const 1) (call_indirect (param i32) (result i32)
+          (i32.const 4) (i32.const 0))))""",
+    "through an expression in a segment": f"""{ASK} (table 2 funcref)
+      (elem (i32.const 1) funcref (ref.func $ask))
+      (func (export "f") (result i32)
+        (i32.add (i32.const 1) (call_indirect (param i32) (result i32)
+          (i32.const 4) (i32.const 1))))""",
+    "through a reference": f"""{ASK} (table 1 funcref) (elem declare func $ask)
+      (func (export "f") (result i32)
+        (table.set (i32.const 0) (ref.func $ask))
+        (i32.add (i32.const 1) (call_indirect (param i32) (result i32)
+          (i32.const 4) (i32.const 0))))""",
+    "through an export": f"""{ASK} (export "g" (func $ask)) (table (export "t") 1 funcref)
+      (func (export "f") (result i32) (i32.add (i32.const 1) (call $ask (i32.const 4))))""",
+    "by a tail call": f"""{ASK}
+      (func $g (param i32) (result i32) (return_call $ask (local.get 0)))
+      (func (export "f") (result i32) (i32.add (i32.const 1) (call $g (i32.const 4))))""",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("way", WAYS_TO_ASK)
+def test_a_blocking_import_parks_however_it_is_called(way: str, form: str) -> None:
+    wasm = wasmtime.wat2wasm(f"(module {WAYS_TO_ASK[way]} (memory 1))")
+    prepared = program(wasm, blocking=[("env", "ask")], **FORMS[form])
+    waits = iter([True, True, False])
+
+    def ask(guest: Guest, question: int) -> int:
+        return guest.park() if next(waits) else question * 10
+
+    imports: Any = {("env", "ask"): ask}
+    guest = Guest(prepared, imports=imports)
+    guest.entry = "f"
+    for _ in range(2):
+        assert guest.run() == "parked"
+        guest = Guest.restore(prepared, guest.capture(), imports)
+    assert guest.run() == "done"
+    assert guest.result == 41
+
+
+def test_new_exceptions_beside_legacy_ones() -> None:
+    wasm = assemble(f"""(module (memory 1) (tag $e (param i32)) {SPIN}
+      (func $throw (call $spin (i32.const 2)) (throw $e (i32.const 3)))
+      (func (export "f") (result i32) (local $r i32)
+        try
+          (block $h (result i32)
+            (block $any
+              (try_table (catch $e $h) (catch_all $any) (call $throw) (unreachable)))
+            (i32.const 100))
+          (local.set $r)
+          (call $throw)
+        catch_all
+          (call $spin (i32.const 2))
+        end
+        (block $h (result i32 exnref)
+          (try_table (catch_ref $e $h) (call $throw))
+          (unreachable))
+        drop
+        (local.set $r (i32.add (local.get $r)))
+        (local.get $r)))""")
+    for form in FORMS.values():
+        check(wasm, "f", "6", form)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('(import "env" "memory" (memory 1))', "an imported memory cannot hold frames too"),
+        ("(memory i64 1)", "a 64-bit memory cannot hold frames too"),
+    ],
+)
+def test_memories_that_hold_no_frames(text: str, reason: str) -> None:
+    options = Options(Poll.COUNTDOWN, frames=Frames.PRIMARY)
+    with pytest.raises(Refused, match=f"(?i){reason}"):
+        prepare(wasmtime.wat2wasm(f"(module {text} {SPIN})"), options)
+
+
+def test_without_a_memory_that_of_frames_is_the_only_one() -> None:
+    options = Options(Poll.COUNTDOWN, frames=Frames.PRIMARY)
+    prepared = prepare(wasmtime.wat2wasm(f"(module {SPIN})"), options)
+    assert describe(prepared).options.frames is Frames.OWN
+
+
+def test_a_flag_needs_a_memory_that_the_program_does_not_use() -> None:
+    with pytest.raises(ValueError, match=re.escape("has no flag to poll")):
+        Options(Poll.FLAG, frames=Frames.PRIMARY)
+
+
+def test_memory_has_no_more_pages_than_there_can_be() -> None:
+    options = Options(Poll.COUNTDOWN, frames=Frames.PRIMARY)
+    for most, expected in ((20, 36), (65530, 65536)):
+        wasm = wasmtime.wat2wasm(f"(module (memory 2 {most}) {SPIN})")
+        exports = wasmtime.Module(wasmtime.Engine(), prepare(wasm, options)).exports
+        memory = next(found.type for found in exports if found.name == abi.FRAMES)
+        assert isinstance(memory, wasmtime.MemoryType)
+        assert (memory.limits.min, memory.limits.max) == (18, expected)
+
+
+def test_loops_that_carry_too_much() -> None:
+    values = "i32 " * 900
+    body = f"{'(i32.const 1) ' * 900} (loop (param {values}) (result {values}))"
+    text = f"(module (func $f {body * 1200} {'drop ' * 900 * 1200}))"
+    with pytest.raises(Refused, match=r"(?i)too many operands below calls"):
+        prepare(wasmtime.wat2wasm(text))
