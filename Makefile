@@ -43,7 +43,7 @@ quick: setup-dev  ## the tests that take seconds
 
 cover: setup-dev  ## every branch of the pure parts is tested
 	@$(BIN)/python -m pytest -q -n auto --cov=arts --cov=runtime --cov-fail-under=100 \
-	  tests/realm tests/scheduling tests/protocol tests/migratable tests/runtime tests/pair
+	  tests/realm tests/scenes tests/scheduling tests/protocol tests/migratable tests/runtime tests/pair
 
 check: setup-dev lint types  ## lint, types
 

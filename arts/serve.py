@@ -17,6 +17,8 @@ from arts.protocol import codec
 from arts.protocol.messages import SupervisorNotice
 from arts.protocol.topics import Topics
 from arts.realm.state import RealmSettings
+from arts.scene_service import serve as serve_scenes
+from arts.scenes.model import SceneSettings
 from arts.settings import Settings
 from arts.store.sqlite import SqliteStore
 from arts.supervisor import Supervisor
@@ -32,6 +34,14 @@ def realm_settings(settings: Settings) -> RealmSettings:
         pause_bound=settings.programs.pause_bound,
         **settings.liveness.model_dump(),
     )
+
+
+def scene_settings(settings: Settings, broker_url: str) -> SceneSettings:
+    """The numbers that scenes are decided with."""
+    chosen = settings.scenes.model_dump(exclude={"enabled", "mqtt_host", "web_host"})
+    mqtt_host = settings.scenes.mqtt_host or parse_address(broker_url).host
+    web_host = settings.scenes.web_host or mqtt_host
+    return SceneSettings(settings.realm, mqtt_host=mqtt_host, web_host=web_host, **chosen)
 
 
 async def run_supervisor(settings: Settings) -> None:
@@ -68,6 +78,13 @@ async def run_supervisor(settings: Settings) -> None:
         await stack.enter_async_context(
             serve_programs_over_mqtt(programs, broker.url, settings.realm)
         )
+        if settings.scenes.enabled:
+            known = SqliteStore(
+                settings.data_dir / "scenes.sqlite", synchronous=settings.store.synchronous
+            )
+            stack.callback(known.close)
+            scenes = scene_settings(settings, broker.url)
+            await stack.enter_async_context(serve_scenes(scenes, broker.url, known))
         bus = MqttBus(broker.url, f"{settings.realm}-supervisor", will=_will(settings.realm))
         await bus.start()
         stack.push_async_callback(bus.stop)

@@ -96,6 +96,31 @@ class ProgramSettings(_Section):
     """How much of what continues captured stacks is kept for the next who asks."""
 
 
+class SceneSection(_Section):
+    """Programs in ARENA scenes. The names are those of ``SceneSettings``."""
+
+    enabled: bool = True
+    """Whether program objects in scenes become modules."""
+    mqtt_host: str | None = None
+    """What ``${mqtth}`` becomes: how programs reach the broker. None: as the supervisor does."""
+    web_host: str | None = None
+    """The ARENA web host, as ``run_info`` names it. None: the same as ``mqtt_host``."""
+    file_store: str | None = Field(default=None, pattern=r"^https?://[^/?#\s]+/?$")
+    """``https://host`` of the ARENA file store. None: a program's ``file`` is looked up as in any
+    create, and its ``location`` means nothing."""
+    per_viewer: bool = True
+    """Start an instance of each ``client`` program for each viewer. Off where the viewers' web
+    clients do that themselves."""
+    strict_parent: bool = False
+    """Refuse a ``parent`` that nobody knows; otherwise the realm chooses a runtime."""
+    panels: tuple[str, ...] = ()
+    """Scenes (``namespace/scene``, with ``*`` for any) that show the panel of their programs."""
+    viewer_grace: PositiveFloat = 60.0
+    """After the supervisor's own absence a viewer must be heard within this, or has left."""
+    run_info_interval: PositiveFloat = 5.0
+    """Counters in ``run_info`` are shown no more often."""
+
+
 class LogSettings(_Section):
     """What is said on stderr."""
 
@@ -120,6 +145,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     liveness: Liveness = Liveness()
     programs: ProgramSettings = ProgramSettings()
+    scenes: SceneSection = SceneSection()
     log: LogSettings = LogSettings()
 
     @classmethod

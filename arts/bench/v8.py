@@ -16,12 +16,13 @@ import json
 import shutil
 import subprocess
 import sysconfig
-import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from select import select
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -170,18 +171,17 @@ class Node:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        watchdog = threading.Timer(self._timeout, self._process.kill)
-        watchdog.start()
         try:
             stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
             stdin.flush()
-            line = stdout.readline()
         except BrokenPipeError:
-            line = b""
-        finally:
-            watchdog.cancel()
+            raise V8Error("gone", f"node has ended before {what}") from None
+        if not select([stdout], [], [], self._timeout)[0]:
+            self._process.kill()
+            raise V8Error("late", f"node took more than {self._timeout:g} s for {what}")
+        line = stdout.readline()
         if not line:
-            raise V8Error("gone", f"node ended, or took more than {self._timeout:g} s for {what}")
+            raise V8Error("gone", f"node ended in {what}")
         answer = json.loads(line)
         if "error" in answer:
             raise V8Error(answer["error"]["code"], answer["error"]["message"])
@@ -190,8 +190,9 @@ class Node:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin is not None and self._process.poll() is None:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -357,8 +358,8 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _bytes(content: bytes) -> dict[str, str]:
-    return {"b": _text(content)}
+def _bytes(content: bytes) -> dict[str, str | int]:
+    return {"b": _text(content.rstrip(b"\0")), "size": len(content)}
 
 
 def _value(value: Value) -> Any:
@@ -372,7 +373,7 @@ def _read(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if isinstance(value.get("b"), str):
-        return base64.b64decode(value["b"])
+        return base64.b64decode(value["b"]).ljust(value["size"], b"\0")
     if isinstance(value.get("n"), str):
         return int(value["n"])
     return {key: _read(item) for key, item in value.items()}

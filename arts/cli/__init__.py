@@ -6,7 +6,19 @@ commands, so that ``arts --help`` stays quick.
 
 import typer
 
-from arts.cli import bench, demo, doctor, listing, migratable, modules, programs, serve, streams, up
+from arts.cli import (
+    bench,
+    demo,
+    doctor,
+    listing,
+    migratable,
+    modules,
+    programs,
+    scene,
+    serve,
+    streams,
+    up,
+)
 from arts.cli.common import ErrorsToExitCodes, global_options
 
 app = typer.Typer(
@@ -20,7 +32,19 @@ app = typer.Typer(
 )
 app.callback()(global_options)
 
-for commands in (demo, up, serve, modules, listing, streams, programs, migratable, bench, doctor):
+for commands in (
+    demo,
+    up,
+    serve,
+    modules,
+    listing,
+    scene,
+    streams,
+    programs,
+    migratable,
+    bench,
+    doctor,
+):
     commands.register(app)
 
 

@@ -13,6 +13,7 @@ who is missing, the broker or the supervisor.
 """
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -114,6 +115,19 @@ class Client:
         """What the supervisor knows: ``what`` is realm, runtime, module or why."""
         request = Query.model_validate({"what": what, "key": key})
         return await self._connection.request(request, timeout=timeout)
+
+    async def scene(
+        self, scene: str, action: str = "get", program: str = "", *, timeout: float = _ANSWER
+    ) -> Document:
+        """A scene (``namespace/name``) and its programs, after ``action``.
+
+        ``action``: get; show or hide the panel; start, stop, restart or move ``program``, which is
+        an object_id or a unique name.
+        """
+        if not re.fullmatch("[^/+#]+/[^/+#]+", scene):
+            raise InvalidRequest(f"a scene is NAMESPACE/SCENE, and {scene!r} is not")
+        topic = self.topics.scene(scene)
+        return await self._connection.ask(topic, action, {"program": program}, timeout=timeout)
 
     async def upload(
         self, program: Path | bytes, *, name: str | None = None, profile: str | None = None

@@ -36,7 +36,8 @@ class RealmConnection:
         self.topics = Topics(realm)
         self._reply_topic = self.topics.reply(client_id)
         self._answers: dict[str, asyncio.Future[Response]] = {}
-        self._unanswered: dict[str, bytes] = {}
+        self._unanswered: dict[str, tuple[str, bytes]] = {}
+        """object_id -> topic, payload."""
         self._listeners: list[_Listener] = []
         self._notice = SupervisorNotice(instance="", online=False)
         self._supervised = asyncio.Event()
@@ -102,8 +103,8 @@ class RealmConnection:
         """The supervisor is back: what was asked in between may have met nobody. Ids make it safe
         to repeat."""
         with suppress(BusError):  # too much is unsent already: the request runs out of time
-            for payload in self._unanswered.values():
-                self.bus.publish(self.topics.control, payload, qos=1)
+            for topic, payload in self._unanswered.values():
+                self.bus.publish(topic, payload, qos=1)
 
     def _on_refused(self, topic_filter: str) -> None:
         error = BusError(f"{self._where} forbids us to listen to {topic_filter}")
@@ -137,14 +138,28 @@ class RealmConnection:
 
         Raises the error that the supervisor answers with, or ``BusError`` if it does not answer.
         """
-        await self.supervisor()
         object_id = request.object_id or str(uuid.uuid4())
         request = request.model_copy(update={"object_id": object_id})
-        future = self._answers[object_id] = asyncio.get_running_loop().create_future()
         payload = codec.encode_request(request, reply_to=self._reply_topic)
-        self._unanswered[object_id] = payload
+        return await self._asked(self.topics.control, object_id, payload, timeout=timeout)
+
+    async def ask(
+        self, topic: str, action: str, data: dict[str, Any], *, timeout: float
+    ) -> dict[str, Any]:
+        """As ``request``, for what is asked elsewhere and has no model."""
+        object_id = str(uuid.uuid4())
+        envelope = {"object_id": object_id, "action": action, "type": "arts_req", "data": data}
+        payload = codec.encode_document(envelope | {"reply_to": self._reply_topic})
+        return await self._asked(topic, object_id, payload, timeout=timeout)
+
+    async def _asked(
+        self, topic: str, object_id: str, payload: bytes, *, timeout: float
+    ) -> dict[str, Any]:
+        await self.supervisor()
+        future = self._answers[object_id] = asyncio.get_running_loop().create_future()
+        self._unanswered[object_id] = topic, payload
         try:
-            self.bus.publish(self.topics.control, payload, qos=1)
+            self.bus.publish(topic, payload, qos=1)
             async with asyncio.timeout(timeout):
                 response = await future
         except TimeoutError:

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -45,18 +46,27 @@ def _search(stem: str, search_path: Sequence[Path]) -> Path | None:
 
 
 async def download(
-    url: str, *, max_bytes: int, timeout: float, attempts: int, backoff: float = 0.25
+    url: str,
+    *,
+    max_bytes: int,
+    timeout: float,
+    attempts: int,
+    backoff: float = 0.25,
+    session: aiohttp.ClientSession | None = None,
+    redirects: bool = True,
 ) -> bytes:
     """The bytes at ``url``. Raises ``ProgramError``.
 
     ``timeout`` (seconds) bounds each of the ``attempts``; ``backoff`` is the first pause between
-    them. What will not get better (a 404, too many bytes) is not tried again.
+    them. What will not get better (a 404, too many bytes) is not tried again. ``session`` has
+    connections to reuse. Without ``redirects``, being sent elsewhere is an error.
     """
     attempt = 0
     while True:
         attempt += 1
         try:
-            return await _fetch(url, max_bytes, timeout)
+            async with _session(session) as connections:
+                return await _fetch(connections, url, max_bytes, timeout, redirects)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = _explain(error, timeout)
             if attempt == attempts or not _may_get_better(error):
@@ -65,12 +75,28 @@ async def download(
         await asyncio.sleep(backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
 
 
-async def _fetch(url: str, max_bytes: int, timeout: float) -> bytes:
+@asynccontextmanager
+async def _session(
+    session: aiohttp.ClientSession | None,
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """That session, or one for the duration."""
+    if session is not None:
+        yield session
+        return
+    async with aiohttp.ClientSession() as own:
+        yield own
+
+
+async def _fetch(
+    session: aiohttp.ClientSession, url: str, max_bytes: int, timeout: float, redirects: bool
+) -> bytes:
     limit = aiohttp.ClientTimeout(total=timeout)
-    async with (
-        aiohttp.ClientSession(timeout=limit, raise_for_status=True) as session,
-        session.get(url) as response,
-    ):
+    async with session.get(
+        url, timeout=limit, allow_redirects=redirects, raise_for_status=True
+    ) as response:
+        if response.status >= 300:
+            where = response.headers.get("Location", "another place")
+            raise ProgramError(f"{url} leads to {where:.200}, where it is not followed")
         data = bytearray()
         async for block in response.content.iter_chunked(_BLOCK):
             data += block

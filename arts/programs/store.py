@@ -2,7 +2,7 @@
 
 Each distinct program is verified and made migratable once for each form that is wanted, and then
 kept; who asks for it while that is under way waits for the same work. Knows where to look and what
-to refuse. Does not know what programs are for: Python files and the like never come here.
+to refuse. Does not know what programs are for. A Python program is a folder, packed (``folders``).
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from arts.model import FormWish, Program
 from arts.programs import forms
 from arts.programs.catalogue import Catalogue, sha256
 from arts.programs.continuations import ContinuationStore
+from arts.programs.filestore import Bounds, fetch_folder, is_python, is_stored
+from arts.programs.folders import NOT_MOVABLE, is_packed, pack
 from arts.programs.preparing import Preparer
 from arts.programs.singleflight import SingleFlight
 from arts.programs.sources import download, find_file, is_url
@@ -172,12 +174,15 @@ class ProgramStore:
         return await self._in_form(sha256(data), form, data)
 
     async def _obtain(self, filename: str) -> bytes:
+        if is_url(filename) and is_python(filename):
+            return await self._obtain_folder(filename)
         if is_url(filename):
             return await download(
                 filename,
                 max_bytes=self._settings.max_bytes,
                 timeout=self._settings.fetch_timeout,
                 attempts=self._settings.fetch_attempts,
+                redirects=not is_stored(filename),
             )
         path = self._find(filename)
         version = _version(path) if path else None
@@ -187,6 +192,12 @@ class ProgramStore:
         data = await asyncio.to_thread(version.path.read_bytes)
         self._files[filename] = version, sha256(data)
         return data
+
+    async def _obtain_folder(self, url: str) -> bytes:
+        bounds = Bounds(
+            self._settings.max_bytes, self._settings.fetch_timeout, self._settings.fetch_attempts
+        )
+        return await asyncio.to_thread(pack, await fetch_folder(url, bounds))
 
     def _find(self, filename: str) -> Path | None:
         return find_file(
@@ -229,6 +240,8 @@ class ProgramStore:
         if data is None:
             data = await asyncio.to_thread(self.read, source)
         try:
+            if is_packed(data):
+                raise Refused(NOT_MOVABLE)
             await asyncio.to_thread(check_valid, data)
             prepared = await self._preparer.prepare(data, options)
         except NotWasm as error:

@@ -120,6 +120,10 @@ class Topics:
         """Retained read model of one module; empty when it is gone."""
         return f"{self.proc}/state/module/{module}"
 
+    def scene(self, scene: str) -> str:
+        """Requests about one scene (``namespace/name``); answers go to ``reply_to``."""
+        return f"{self.proc}/scene/{scene}"
+
     def stdio(self, stream: str, module: str) -> str:
         """Lines of ``stdin``, ``stdout`` or ``stderr`` of one module, raw text."""
         return f"{self.proc}/debug/{stream}/{module}"

@@ -50,14 +50,19 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         filetype=spec.filetype,
         fileid=spec.fileid,
         program=module.program,
-        args=spec.args,
-        env=spec.env,
+        args=_placed(spec.args, runtime),
+        env=_placed(spec.env, runtime),
         channels=spec.channels,
         apis=tuple(sorted(spec.apis)),
         limits=spec.limits,
         extras=dict(spec.extras),
         parent=runtime,
     )
+
+
+def _placed(words: tuple[str, ...], runtime: str) -> tuple[str, ...]:
+    """Words that may ask where the module starts: only placement knows."""
+    return tuple(word.replace("${runtimeid}", runtime) for word in words)
 
 
 def discard(

@@ -12,6 +12,7 @@ from arts.model import (
     Filetype,
     FormWish,
     Module,
+    ModuleSpec,
     ModuleState,
     OnCrash,
     OnRuntimeLost,
@@ -151,7 +152,13 @@ def needs_program(state: RealmState, module: Module) -> bool:
     """Whether a starting module still waits for its program: its runtime loads by digest."""
     assert module.parent is not None
     by_digest = "programs" in state.runtimes[module.parent].features
-    return by_digest and module.spec.filetype is Filetype.WASM and module.program is None
+    return by_digest and module.program is None and _is_fetched(module.spec)
+
+
+def _is_fetched(spec: ModuleSpec) -> bool:
+    """Whether the realm gets the program. Python by its bare name is the runtime's own business."""
+    url = spec.filename.startswith(("http://", "https://"))
+    return spec.filetype is Filetype.WASM or (spec.filetype is Filetype.PYTHON and url)
 
 
 def _send_start(state: RealmState, module: Module) -> None:

@@ -53,7 +53,6 @@ export {
  * @property {[number: number, elements: (number | null)[]][]} tables elements are functions
  */
 
-const START = "_start";
 const START_FUNCTION = "arts.start";
 const EMPTY = new Uint8Array(0);
 
@@ -151,7 +150,7 @@ export class Instance {
   #started = false;
   /** Until where the host has written frames since it last cleaned up: there may be remains. */
   #dirtyEnd = 0;
-  /** @type {Map<string, number>} */ #slots = new Map();
+  /** @type {Map<number, number>} */ #slots = new Map();
   /** @type {GlobalBits | undefined} */ #bits;
   /** @type {Map<Function, number> | undefined} */ #functions;
 
@@ -234,11 +233,7 @@ export class Instance {
     if (this.stack.length > 0) throw misuse("the program is parked: resume it");
     const call = this.exports[name];
     if (typeof call !== "function") throw misuse(`the program exports no function ${name}`);
-    if (
-      !this.#started &&
-      START_FUNCTION in this.exports &&
-      ![START, START_FUNCTION].includes(name)
-    ) {
+    if (!this.#started && START_FUNCTION in this.exports && name !== START_FUNCTION) {
       throw misuse(`call ${START_FUNCTION} before ${name}`);
     }
     if (this.#started && name === START_FUNCTION) throw misuse("the program has been started");
@@ -273,7 +268,7 @@ export class Instance {
   get missing() {
     const missing = new Map();
     for (const { point } of walkStack(this.stack, this.program.description)) {
-      if (this.#slotOf(point) === undefined) missing.set(point.join(), point);
+      if (this.#slotOf(point) === undefined) missing.set(keyOf(point), point);
     }
     return /** @type {Point[]} */ (
       [...missing.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1])
@@ -293,7 +288,7 @@ export class Instance {
     const first = this.#slotTable.grow(points.length);
     points.forEach((point, n) => {
       this.#slotTable.set(first + n, made[`c${n}`]);
-      this.#slots.set(point.join(), first + n);
+      this.#slots.set(keyOf(point), first + n);
     });
   }
 
@@ -400,7 +395,7 @@ export class Instance {
    */
   #slotOf(point) {
     if (this.program.description.twins) return point[0];
-    return this.#slots.get(point.join());
+    return this.#slots.get(keyOf(point));
   }
 
   get #memories() {
@@ -510,6 +505,14 @@ export class Instance {
     }
     return found;
   }
+}
+
+/**
+ * A number of its own for each point; they have the order of the points.
+ * @param {Point} point
+ */
+function keyOf([functionId, resume]) {
+  return functionId * 2 ** 32 + resume;
 }
 
 /**

@@ -9,7 +9,7 @@
 import { readFile } from "node:fs/promises";
 import { versions, hrtime, stdin, stdout } from "node:process";
 
-import { MigratableError, Program, parseDescription, sha256 } from "./migratable.mjs";
+import { MigratableError, Program, sha256 } from "./migratable.mjs";
 import { Wasi } from "./wasi.mjs";
 
 /** @typedef {import("./migratable.mjs").Instance} Instance */
@@ -101,7 +101,7 @@ class Host {
     const module = await WebAssembly.compile(bytes);
     const ns = since(begin);
     const number = ++this.#numbers;
-    const program = isPrepared(module) ? await programOf(module, bytes) : null;
+    const program = isPrepared(module) ? new Program(module, await sha256(bytes)) : null;
     this.#programs.set(number, { module, program });
     return { program: number, prepared: program !== null, ns };
   }
@@ -282,17 +282,6 @@ function isPrepared(module) {
   return WebAssembly.Module.customSections(module, "arts.migratable").length > 0;
 }
 
-/** @param {WebAssembly.Module} module @param {Uint8Array<ArrayBuffer>} bytes */
-async function programOf(module, bytes) {
-  // Until the transformer writes version 2, what it leaves out is what version 1 always was.
-  const [section] = WebAssembly.Module.customSections(module, "arts.migratable");
-  const fields = JSON.parse(new TextDecoder().decode(section));
-  const old = { frames: "own", framesPages: 256, twins: false, mutableTables: [] };
-  const digest = await sha256(bytes);
-  if (fields.abi !== 1) return new Program(module, digest);
-  return new Program(module, digest, parseDescription({ ...old, ...fields, abi: 2 }));
-}
-
 /** @param {WebAssembly.Exports} exports @returns {WebAssembly.Memory} */
 function memoryOf(exports) {
   return /** @type {WebAssembly.Memory} */ (exports["arts.memory.0"] ?? exports.memory);
@@ -303,10 +292,18 @@ function worldFromJson(world = {}) {
   return /** @type {import("./wasi.mjs").WasiOptions} */ (fromJson(world));
 }
 
-/** Bytes as `{"b": base64}`, 64-bit numbers as `{"n": digits}`. @param {any} value @returns {any} */
+/**
+ * Bytes as `{"b": base64, "size"}` without the zeros at their end (memories have many), 64-bit
+ * numbers as `{"n": digits}`.
+ * @param {any} value
+ * @returns {any}
+ */
 function toJson(value) {
   if (typeof value === "bigint") return { n: String(value) };
-  if (value instanceof Uint8Array) return { b: Buffer.from(value).toString("base64") };
+  if (value instanceof Uint8Array) {
+    const used = value.findLastIndex((byte) => byte !== 0) + 1;
+    return { b: Buffer.from(value.subarray(0, used)).toString("base64"), size: value.length };
+  }
   if (Array.isArray(value)) return value.map(toJson);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, toJson(it)]));
@@ -316,7 +313,11 @@ function toJson(value) {
 function fromJson(value) {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map(fromJson);
-  if (typeof value.b === "string") return new Uint8Array(Buffer.from(value.b, "base64"));
+  if (typeof value.b === "string") {
+    const bytes = new Uint8Array(value.size);
+    bytes.set(Buffer.from(value.b, "base64"));
+    return bytes;
+  }
   if (typeof value.n === "string") return BigInt(value.n);
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, fromJson(it)]));
 }

@@ -4,20 +4,10 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { Program, parseDescription, sha256, walkStack } from "../../runtime/browser/migratable.mjs";
+import { Program, parseDescription, walkStack } from "../../runtime/browser/migratable.mjs";
 
 const folder = process.env.PROGRAMS;
-async function load(name) {
-  const bytes = await readFile(`${folder}/${name}.wasm`);
-  const module = await WebAssembly.compile(bytes);
-  // Until the transformer writes version 2, what it leaves out is what version 1 always was.
-  const [section] = WebAssembly.Module.customSections(module, "arts.migratable");
-  const fields = JSON.parse(new TextDecoder().decode(section));
-  if (fields.abi !== 1) return Program.compile(bytes);
-  const old = { frames: "own", framesPages: 256, twins: false, mutableTables: [] };
-  const description = parseDescription({ ...old, ...fields, abi: 2 });
-  return new Program(module, await sha256(bytes), description);
-}
+const load = async (name) => Program.compile(await readFile(`${folder}/${name}.wasm`));
 /** Continuations of `asking` for whatever it is asked; it is only ever asked for all of its stack. */
 const make = () => readFile(`${folder}/asking.continuations.wasm`);
 const refusal = (code, message) => ({ name: "MigratableError", code, message });

@@ -4,6 +4,7 @@ Both have the same world: see ``tests/migratable/host.py`` and ``runtime/browser
 """
 
 import hashlib
+import struct
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from arts.bench import v8
 from arts.migratable import Options, Poll, abi, prepare
 from runtime.engines import wasmtime_ffi as ffi
+from tests.migratable.differential import FORMS
 from tests.migratable.host import Guest, Program, Snapshot, World
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +31,13 @@ PROGRAMS = {
 }
 """Name -> (file, size): each runs some hundred to some thousand polls."""
 
+_LAYOUT = {"i32": "<i", "i64": "<q", "f32": "<f", "f64": "<d"}
+
 
 @cache
-def prepared(name: str) -> bytes:
+def prepared(name: str, form: str = "own frames") -> bytes:
     """A program with reproducible pause points."""
-    return prepare(PROGRAMS[name][0].read_bytes(), Options(Poll.COUNTDOWN))
+    return prepare(PROGRAMS[name][0].read_bytes(), Options(Poll.COUNTDOWN, **FORMS[form]))
 
 
 @cache
@@ -56,13 +60,13 @@ def to_v8(guest: Guest) -> v8.State:
         for number, kind in described.mutable_globals
     ]
     return v8.State(
-        abi=2,
+        abi=described.abi_version,
         program=hashlib.sha256(guest.program.prepared).hexdigest(),
         started=True,
         memories=snapshot.memories,
         stack=snapshot.frames,
         globals=bits,
-        tables=[],
+        tables=list(zip(described.mutable_tables, snapshot.tables, strict=True)),
         world=v8.WorldState(
             args=world.args,
             env=[],
@@ -89,9 +93,16 @@ def to_wasmtime(program: Program, state: v8.State) -> Guest:
         clock=seen.clock * 1_000_000,
         random=seen.random,
     )
-    zeros = {number: 0 for number, _, _ in state.globals}
-    snapshot = Snapshot(state.memories, zeros, [], state.stack, world, "_start")
-    guest = Guest.restore(program, snapshot)
+    values = {
+        number: struct.unpack(_LAYOUT[kind], bits)[0]
+        for number, kind, bits in state.globals
+        if kind in _LAYOUT
+    }
+    tables = [elements for _, elements in state.tables]
+    guest = Guest.restore(
+        program, Snapshot(state.memories, values, tables, state.stack, world, "_start")
+    )
+    # Once more, because Python's floats do not keep every bit either.
     for number, kind, bits in state.globals:
         ffi.write_global(guest.store._context(), _global(guest, number), kind, bits)
     return guest

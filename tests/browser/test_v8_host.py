@@ -251,9 +251,10 @@ def test_states_that_contradict_their_program_are_refused(parked: tuple[Program,
 
 def test_a_stack_that_does_not_fit_is_refused(parked: tuple[Program, State]) -> None:
     program, state = parked
-    frame = struct.pack("<II", 1, 0)
-    size = program.continuations.description.frame_sizes[0]
-    deep = (bytes(size - len(frame)) + frame) * ((17 << 20) // size)
+    sizes = program.continuations.description.frame_sizes
+    largest = sizes.index(max(sizes))
+    frame = bytes(sizes[largest] - 8) + struct.pack("<II", 1, largest)
+    deep = frame * ((17 << 20) // len(frame))
     guest = program.restore(replace(state, stack=deep))
     with pytest.raises(V8Error, match=r"corrupt: a stack of .* bytes does not fit"):
         guest.run()
@@ -265,6 +266,16 @@ def test_programs_that_are_not_prepared_are_refused(node: Node) -> None:
         plain.start()
     with pytest.raises(V8Error, match="CompileError"):
         node.load(b"\0asm")
+
+
+def test_a_program_that_takes_too_long_is_given_up(node: Node) -> None:
+    wat = '(module (func (export "run") (loop (br 0))))'
+    with Node(timeout=1.0) as impatient:
+        guest = impatient.load(made(wat)).start()
+        with pytest.raises(V8Error, match=r"late: node took more than 1 s for run"):
+            guest.run("run")
+        with pytest.raises(V8Error, match="gone"):
+            guest.capture()
 
 
 def test_there_is_nothing_to_start_but_exports(node: Node) -> None:

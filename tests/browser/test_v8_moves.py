@@ -20,7 +20,7 @@ from tests.browser.moves import (
 )
 from tests.migratable import host
 
-POINTS = 24
+POINTS = 20
 
 
 @cache

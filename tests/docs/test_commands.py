@@ -21,6 +21,7 @@ import pytest_asyncio
 from arts.bus.broker import open_broker
 from arts.cli.local_realm import LocalRealm
 from arts.client import Client
+from arts.settings import Settings, load_settings
 from tests.docs.pages import HOWTO, PAGES, ROOT, blocks, script, typed
 from tests.support.realm import PATIENCE, running_realm
 
@@ -122,6 +123,25 @@ async def test_a_script_without_arts(realm: LocalRealm, tmp_path: Path) -> None:
     host, port = address(realm)
     said = await run(sys.executable, "script.py", host, str(port), realm.name, cwd=tmp_path)
     assert re.fullmatch(r"ok [0-9a-f-]{36}\n", said)
+
+
+async def test_programs_in_a_scene(realm: LocalRealm, tmp_path: Path) -> None:
+    page = HOWTO / "run-programs-in-a-scene.md"
+    (code,) = blocks(page, "python")
+    (tmp_path / "script.py").write_text(code)
+    host, port = address(realm)
+    said = await run(sys.executable, "script.py", host, str(port), realm.name, cwd=tmp_path)
+    assert re.fullmatch(r"running runtime-\d\n", said)
+    said_by = await enter([words for words in script(page) if words[0] == "arts"], realm, tmp_path)
+    for output in said_by.values():
+        assert "public/counter" in output
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_settings_of_scenes(number: int, tmp_path: Path) -> None:
+    config = tmp_path / "arts.toml"
+    config.write_text(blocks(HOWTO / "run-programs-in-a-scene.md", "toml")[number])
+    assert load_settings(config).scenes != Settings().scenes
 
 
 async def test_a_broker_of_ones_own(tmp_path: Path) -> None:

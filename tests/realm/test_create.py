@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.builders import PROGRAM, World
 
+from arts.protocol.messages import StartModule
 from arts.realm.effects import ProgramFetched
 
 
@@ -38,9 +39,26 @@ def test_a_runtime_that_fetches_by_name_needs_no_program(world: World) -> None:
     assert world.state("m") == "starting"
 
 
+def test_a_module_may_ask_where_it_starts(world: World) -> None:
+    world.register("a", features=frozenset({"events"}))
+    done = world.create("m", args=["${runtimeid}"], env=["RT=${runtimeid}", "N=1"])
+    start = done.command("a")
+    assert isinstance(start, StartModule)
+    assert (start.args, start.env) == (("a",), ("RT=a", "N=1"))
+
+
 def test_a_python_module_needs_no_program(world: World) -> None:
     world.register("a")
     assert world.create("m", filetype="PY").commands == [("a", "create")]
+
+
+def test_a_python_module_with_a_url_does(world: World) -> None:
+    """The supervisor fetches the folder around it, for runtimes that load by digest."""
+    url = "https://arena.example/store/users/jane/app/main.py"
+    world.register("a")
+    assert len(world.create("m", filetype="PY", filename=url).fetches) == 1
+    world.register("b", features=frozenset({"events"}), filetypes=frozenset({"PY"}))
+    assert world.create("n", filetype="PY", filename=url, parent="b").fetches == []
 
 
 def test_old_runtimes_never_say_so_what_was_sent_runs(world: World) -> None:
