@@ -95,6 +95,13 @@ async def run_supervisor(settings: Settings) -> None:
             programs,
             http_url=settings.http.public_url or http_url,
         )
+        programs.on_progress = lambda preparing: supervisor.note(
+            "program.preparing",
+            filename=preparing.name,
+            source=preparing.source,
+            done=preparing.done,
+            total=preparing.total,
+        )
         where = str(parse_address(broker.url))  # without the password
         log.info("supervisor.started", realm=settings.realm, broker=where, http=http_url)
         _calm_the_collector()

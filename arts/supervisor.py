@@ -115,6 +115,11 @@ class Supervisor:
             self._show_stale()
             self._announce(online=False)
 
+    def note(self, event: str, **fields: Any) -> None:
+        """Tell the journal of something that is no business of the realm itself."""
+        entry = {"at": time.time(), "event": event, **fields}
+        self._publish(self._topics.journal, codec.encode_document([entry]))
+
     def _restore(self) -> None:
         now = self._clock()
         self.realm = Realm(self._settings, wall_offset=time.time() - now)

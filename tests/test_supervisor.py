@@ -299,6 +299,14 @@ async def test_a_program_that_cannot_be_had(
     assert commands(world) == []
 
 
+async def test_the_journal_is_told_of_what_others_do(world: World, supervisor: Supervisor) -> None:
+    supervisor.note("program.preparing", filename="large", done=1, total=2)
+    await world.until(lambda: world.on(TOPICS.journal))
+    (entry,) = (e for batch in world.on(TOPICS.journal) for e in batch if "filename" in e)
+    assert entry["event"] == "program.preparing"
+    assert (entry["filename"], entry["done"], entry["total"]) == ("large", 1, 2)
+
+
 async def test_what_is_slow_to_pause_is_remembered(
     world: World, client: Client, observer: MemoryBus
 ) -> None:

@@ -1,14 +1,15 @@
 """``arts migratable``: the migratable form of a program, with what there is to know about it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.table import Table
 
-from arts.cli.common import JsonOption, err, escaped, out, print_json
+from arts.cli.common import JsonOption, err, escaped, out, print_json, progress
 from arts.cli.listing import size
 from arts.cli.programs import FileArgument, read_program
 from arts.errors import ProgramError
@@ -17,6 +18,8 @@ from arts.model import ProfileChoice
 if TYPE_CHECKING:
     from arts.migratable import Options, Profile
     from arts.migratable.report import Report
+
+FramesChoice = Literal["own", "primary"]
 
 _LARGEST: Final = 10
 _TRIAL: Final = 1.0
@@ -35,11 +38,16 @@ class Prepared:
     """What was made, how long it took (seconds), and why this profile."""
 
     data: bytes
-    profile: "Profile"
+    options: "Options"
     why: str
     seconds: float
     pause: float | None = None
     """Seconds, if it was measured."""
+
+    @property
+    def profile(self) -> "Profile":
+        """How often it polls."""
+        return self.options.profile
 
 
 def migratable(
@@ -49,6 +57,13 @@ def migratable(
         ProfileChoice,
         typer.Option(help="How often it looks whether it shall pause; auto runs it to find out."),
     ] = "auto",
+    frames: Annotated[
+        FramesChoice,
+        typer.Option(help="Where stacks are written: primary for engines with one memory."),
+    ] = "own",
+    twins: Annotated[
+        bool, typer.Option("--twins", help="For engines that cannot take new code: twice as large.")
+    ] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Say what was found and what it costs.")
     ] = False,
@@ -59,7 +74,7 @@ def migratable(
     Needs no realm. With --profile auto the program runs for up to a second, without input.
     """
     source = read_program(file)
-    made = _prepare(file, source, profile)
+    made = _prepare(file, source, profile, frames, twins)
     output.write_bytes(made.data)
     facts = _look(made.data) if report else None
     if as_json:
@@ -73,15 +88,20 @@ def migratable(
 # ---------------------------------------------------------------------------- making it
 
 
-def _prepare(file: Path, source: bytes, choice: ProfileChoice) -> Prepared:
-    from arts.migratable import Options, Profile, Refused
+def _prepare(
+    file: Path, source: bytes, choice: ProfileChoice, frames: FramesChoice, twins: bool
+) -> Prepared:
+    from arts.migratable import Frames, Options, Profile, Refused
     from arts.programs.validity import check_valid
+
+    def options(profile: Profile) -> Options:
+        return Options.of(profile, frames=Frames(frames), twins=twins)
 
     try:
         check_valid(source)
         if choice != "auto":
-            return _timed(source, Options.of(Profile(choice)), "as asked for")
-        return _automatic(source)
+            return _timed(source, options(Profile(choice)), "as asked for")
+        return _automatic(source, options)
     except Refused as error:
         raise ProgramError(f"{file}: {_explain(error)}") from None
 
@@ -96,20 +116,27 @@ def _timed(source: bytes, options: "Options", why: str) -> Prepared:
     from arts.migratable import prepare
 
     begin = time.perf_counter()
-    with err.status("Preparing"):
-        data = prepare(source, options)
-    return Prepared(data, options.profile, why, time.perf_counter() - begin)
+    with progress("Preparing") as advance:
+        data = prepare(source, options, advance)
+    return Prepared(data, options, why, time.perf_counter() - begin)
 
 
-def _automatic(source: bytes) -> Prepared:
-    """Try what costs least, and give it up if it pauses too slowly, or if nobody can tell."""
+def _automatic(source: bytes, options: "Callable[[Profile], Options]") -> Prepared:
+    """Try what costs least, and give it up if it pauses too slowly, or if nobody can tell.
+
+    What is tried polls a flag: counting polls takes a slice's time however soon they come.
+    """
     from arts.migratable import Options, Profile
     from arts.programs.forms import PAUSE_BOUND, choose
     from runtime.engines.trial import try_out
 
     made = _timed(source, Options.of(Profile.THROUGHPUT), "")
     with err.status("Running it for a moment"):
-        pauses, slowest = try_out(made.data, _TRIAL)
+        try:
+            pauses, slowest = try_out(made.data, _TRIAL)
+        except ProgramError as error:  # another host may have what it imports
+            why = f"it cannot be measured here: {error}"
+            return _timed(source, options(Profile.RESPONSIVE), why)
     bound = f"{1000 * PAUSE_BOUND:g} ms"
     found = f"with throughput the slowest pause was {1000 * slowest:.2f} ms"
     if choose(slowest) is Profile.RESPONSIVE:
@@ -117,8 +144,11 @@ def _automatic(source: bytes) -> Prepared:
     elif pauses < _ENOUGH:
         found = "it cannot be measured here: it does not run long enough without input"
     else:
-        return replace(made, why=f"{found}, within {bound}", pause=slowest)
-    return replace(_timed(source, Options.of(Profile.RESPONSIVE), found), pause=slowest)
+        found += f", within {bound}"
+        if options(Profile.THROUGHPUT) == made.options:
+            return replace(made, why=found, pause=slowest)
+        return replace(_timed(source, options(Profile.THROUGHPUT), found), pause=slowest)
+    return replace(_timed(source, options(Profile.RESPONSIVE), found), pause=slowest)
 
 
 # ---------------------------------------------------------------------------- showing it
@@ -143,6 +173,11 @@ def _document(
         "functions": len(description.frame_sizes),
         "pipeline": str(description.pipeline_version),
         "profile": {"name": made.profile, "why": made.why},
+        "options": {
+            "poll": description.options.poll,
+            "frames": description.options.frames,
+            "twins": description.options.twins,
+        },
         "seconds": round(made.seconds, 3),
     }
     if made.pause is not None:

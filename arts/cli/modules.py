@@ -1,7 +1,10 @@
 """Commands that change something: ``run``, ``migrate``, ``rm``."""
 
+import asyncio
 import shlex
 import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _START = 60.0
+_CREATE = 120.0
+"""Seconds for an answer: a large program is prepared first."""
 _PAST = {"exited": "has exited", "failed": "has failed"}
 _SETTLED = ("running", "pending", "failed", "exited")
 
@@ -107,13 +112,14 @@ async def _run(
     realm: str | None,
 ) -> None:
     async with connect(broker, realm) as client:
-        filename, digest = await _uploaded(client, program, fields["profile"])
-        fields |= {"uuid": str(uuid.uuid4()), "program": digest}
+        async with _watching(client, program):
+            filename, digest = await _uploaded(client, program, fields["profile"])
+            fields |= {"uuid": str(uuid.uuid4()), "program": digest}
         if follow:
             async with client.follow(fields["uuid"]) as news:
-                await client.create(filename, **fields)
+                await _create(client, filename, fields)
                 raise typer.Exit(await show_until_end(news))
-        module = await client.create(filename, **fields)
+        module = await _create(client, filename, fields)
         if module["state"] != "pending":
             module = await client.wait_state(module["uuid"], _SETTLED, timeout=_START)
     if as_json:
@@ -123,6 +129,31 @@ async def _run(
     raise typer.Exit({"pending": 4, "failed": 1}.get(module["state"], 0))
 
 
+async def _create(client: "Client", filename: str, fields: Document) -> Document:
+    async with _watching(client, filename):
+        return await client.create(filename, timeout=_CREATE, **fields)
+
+
+@asynccontextmanager
+async def _watching(client: "Client", program: str) -> AsyncIterator[None]:
+    """Show for the duration how far the preparation of a program is: large ones take their time."""
+    title = Path(program).name if _file_here(program) else program
+
+    async def watch(news: AsyncIterator[Document], show: Callable[[str], None]) -> None:
+        async for entry in news:
+            if entry["event"] == "program.preparing" and entry["filename"] == title:
+                done = f"{entry['done']} of {entry['total']} functions"
+                show(f"Preparing {escaped(title)}: {done}")
+
+    with err.status(f"Starting {escaped(title)}") as status:
+        async with client.journal() as news:
+            watching = asyncio.create_task(watch(news, status.update))
+            try:
+                yield
+            finally:
+                watching.cancel()
+
+
 async def _uploaded(
     client: "Client", program: str, profile: ProfileChoice | None
 ) -> tuple[str, str | None]:
@@ -130,8 +161,7 @@ async def _uploaded(
     path = _file_here(program)
     if path is None:
         return program, None
-    with err.status(f"Uploading {escaped(path.name)}"):
-        document = await client.upload(path, name=path.name, profile=profile)
+    document = await client.upload(path, name=path.name, profile=profile)
     if document["refusal"]:
         err.print(f"[yellow]note:[/] it cannot be moved: {escaped(document['refusal'])}")
     return path.name, document["source_digest"]

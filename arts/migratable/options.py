@@ -63,10 +63,22 @@ class Options:
             raise ValueError("a program that shares its memory with frames has no flag to poll")
 
     @classmethod
-    def of(cls, profile: Profile) -> "Options":
-        """The choices that a profile stands for; all others are the defaults."""
-        poll = Poll.NONE if profile is Profile.BLOCKING_ONLY else Poll.FLAG
-        return cls(poll=poll, nest=profile is Profile.THROUGHPUT)
+    def of(
+        cls,
+        profile: Profile,
+        *,
+        frames: Frames = Frames.OWN,
+        twins: bool = False,
+        flag: bool = True,
+    ) -> "Options":
+        """The choices that a profile stands for.
+
+        Without ``flag``, or where there is none to poll, polls count down.
+        """
+        poll = Poll.FLAG if flag and frames is Frames.OWN else Poll.COUNTDOWN
+        if profile is Profile.BLOCKING_ONLY:
+            poll = Poll.NONE
+        return cls(poll, profile is Profile.THROUGHPUT, frames=frames, twins=twins)
 
     @property
     def profile(self) -> Profile:

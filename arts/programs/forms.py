@@ -8,7 +8,7 @@ it, and no more.
 
 from typing import Final
 
-from arts.migratable import Options, Poll, Profile
+from arts.migratable import Description, Frames, Options, Poll, Profile
 from arts.model import Ability, ProfileChoice
 
 PAUSE_BOUND: Final = 0.002
@@ -27,17 +27,26 @@ def decide(choice: ProfileChoice, slowest_pause: float, bound: float) -> Profile
 
 def options_for(profile: Profile, abilities: frozenset[Ability]) -> Options:
     """How to prepare it for engines that all can do this."""
-    return Options.of(profile)
+    return Options.of(
+        profile,
+        frames=Frames.OWN if Ability.MULTI_MEMORY in abilities else Frames.PRIMARY,
+        twins=Ability.LINKING not in abilities,
+        flag=Ability.ATOMICS in abilities,
+    )
 
 
-def needs(options: Options) -> frozenset[Ability]:
-    """What an engine must be able to do to run what these options give."""
-    needed = {Ability.MULTI_MEMORY, Ability.LINKING}
-    if options.poll is Poll.FLAG:
-        needed.add(Ability.ATOMICS)
-    return frozenset(needed)
+def needs(prepared: Description) -> frozenset[Ability]:
+    """What an engine must be able to do to run a prepared program."""
+    options = prepared.options
+    needed = {
+        Ability.MULTI_MEMORY: options.frames is Frames.OWN and prepared.memories > 0,
+        Ability.ATOMICS: options.poll is Poll.FLAG,
+        Ability.LINKING: not options.twins,
+    }
+    return frozenset(ability for ability, is_needed in needed.items() if is_needed)
 
 
 def name_of(options: Options) -> str:
     """What tells the forms of one program apart."""
-    return str(options.profile)
+    twins = "/twins" if options.twins else ""
+    return f"{options.profile}/{options.poll}/{options.frames}{twins}"

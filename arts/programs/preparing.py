@@ -9,6 +9,8 @@ where it is kept.
 import asyncio
 import multiprocessing
 import os
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Final
@@ -18,8 +20,13 @@ from arts.migratable import Options, Refused, prepare
 
 SMALL: Final = 64 * 1024
 """Bytes of a program that is prepared sooner than a process starts."""
+PROGRESS_EVERY: Final = 1.0
+"""Seconds between two signs of progress, and until the first."""
 _NICER: Final = 5
 """What runs modules and answers requests comes first."""
+
+Progress = Callable[[int, int], None]
+"""Functions done, functions in all."""
 
 _spawn: Final = multiprocessing.get_context("spawn")
 
@@ -31,12 +38,23 @@ class Preparer:
         self._processes: set[SpawnProcess] = set()
         self._closed = False
 
-    async def prepare(self, source: bytes, options: Options) -> bytes:
-        """The migratable form. Raises what ``arts.migratable.prepare`` does, or ``ProgramError`` if
-        the process dies (of hunger, say)."""
+    async def prepare(
+        self, source: bytes, options: Options, progress: Progress = lambda done, total: None
+    ) -> bytes:
+        """The migratable form. ``progress`` is told of large programs, now and then, how many
+        functions are done, and of how many.
+
+        Raises what ``arts.migratable.prepare`` does, or ``ProgramError`` if the process dies (of
+        hunger, say).
+        """
         if len(source) <= SMALL:
             return await asyncio.to_thread(prepare, source, options)
-        answer = await asyncio.to_thread(self._aside, source, options)
+        loop = asyncio.get_running_loop()
+
+        def tell(done: int, total: int) -> None:
+            loop.call_soon_threadsafe(progress, done, total)
+
+        answer = await asyncio.to_thread(self._aside, source, options, tell)
         if isinstance(answer, Refused):
             raise answer
         return answer
@@ -47,7 +65,7 @@ class Preparer:
         for process in tuple(self._processes):
             process.kill()
 
-    def _aside(self, source: bytes, options: Options) -> bytes | Refused:
+    def _aside(self, source: bytes, options: Options, progress: Progress) -> bytes | Refused:
         ours, theirs = _spawn.Pipe(duplex=False)
         process = _spawn.Process(target=_work, args=(theirs, source, options), daemon=True)
         try:
@@ -56,7 +74,7 @@ class Preparer:
             self._processes.add(process)
             if self._closed:
                 process.kill()
-            answer: bytes | Refused = ours.recv()
+            answer = _listen(ours, progress)
         except (EOFError, OSError):
             process.join()
             raise ProgramError(
@@ -69,10 +87,27 @@ class Preparer:
         return answer
 
 
+def _listen(news: Connection, progress: Progress) -> bytes | Refused:
+    """What the process answers in the end."""
+    while True:
+        said: bytes | Refused | tuple[int, int] = news.recv()
+        if not isinstance(said, tuple):
+            return said
+        progress(*said)
+
+
 def _work(answers: Connection, source: bytes, options: Options) -> None:
     """What the process does."""
     os.nice(_NICER)
+    due = time.monotonic() + PROGRESS_EVERY
+
+    def progress(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            answers.send((done, total))
+            due = time.monotonic() + PROGRESS_EVERY
+
     try:
-        answers.send(prepare(source, options))
+        answers.send(prepare(source, options, progress))
     except Refused as refused:
         answers.send(refused)

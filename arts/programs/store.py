@@ -6,7 +6,7 @@ to refuse. Does not know what programs are for. A Python program is a folder, pa
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,9 @@ from arts.migratable import (
     Profile,
     Refused,
     ResumePoint,
+    describe,
 )
-from arts.model import FormWish, Program
+from arts.model import Ability, FormWish, Program
 from arts.programs import forms
 from arts.programs.catalogue import Catalogue, sha256
 from arts.programs.continuations import ContinuationStore
@@ -37,6 +38,22 @@ log = get_logger(__name__)
 ANY_FORM = FormWish()
 
 
+class Preparing(NamedTuple):
+    """How far a program is on its way to be migratable."""
+
+    name: str
+    """What it was asked for as."""
+    source: str
+    """Its digest as it came."""
+    done: int
+    """Functions..."""
+    total: int
+    """...of so many."""
+
+
+OnProgress = Callable[[Preparing], None]
+
+
 class FileVersion(NamedTuple):
     """A file as it is now."""
 
@@ -50,6 +67,8 @@ class ProgramStore:
 
     def __init__(self, directory: Path, settings: ProgramSettings | None = None) -> None:
         self._settings = settings or ProgramSettings()
+        self.on_progress: OnProgress = lambda preparing: None
+        """Called every second while a program is being prepared, after the first."""
         self._catalogue = Catalogue(directory, str(PIPELINE_VERSION))
         self._preparer = Preparer()
         self._preparing: SingleFlight[Program] = SingleFlight()
@@ -92,7 +111,7 @@ class ProgramStore:
         One that cannot be made migratable is kept as it is; ``Program.refusal`` has the reason.
         """
         self._check_size(len(data))
-        program = await self._in_form(sha256(data), form, data)
+        program = await self._in_form(sha256(data), form, data, name)
         if name:
             self._catalogue.name(program.source_digest, name)
         return program
@@ -123,10 +142,13 @@ class ProgramStore:
         """A module that ran the form with this digest took so long to pause (CPU time).
 
         A program that was slow once is prepared ``responsive`` from then on, unless the asker says
-        otherwise. What runs goes on as it is.
+        otherwise. What runs goes on as it is. Programs that count their polls prove nothing:
+        they pause at the end of a slice.
         """
         program = self._catalogue.find(digest)
         if program is None or program.profile != Profile.THROUGHPUT.value:
+            return
+        if Ability.ATOMICS not in program.needs:
             return
         source, bound = program.source_digest, self._settings.pause_bound
         if seconds > bound >= self._catalogue.slowest_pause(source):
@@ -169,9 +191,9 @@ class ProgramStore:
     async def _resolve(self, filename: str, digest: str | None, form: FormWish) -> Program:
         source = self._at_hand(filename, digest)
         if source is not None:
-            return await self._in_form(source, form, None)
+            return await self._in_form(source, form, None, filename)
         data = await self._obtaining.run(filename, lambda: self._obtain(filename))
-        return await self._in_form(sha256(data), form, data)
+        return await self._in_form(sha256(data), form, data, filename)
 
     async def _obtain(self, filename: str) -> bytes:
         if is_url(filename) and is_python(filename):
@@ -228,22 +250,30 @@ class ProgramStore:
     def _prepared(self, source: str, form: FormWish) -> Program | None:
         return self._catalogue.form(source, forms.name_of(self._options(source, form)))
 
-    async def _in_form(self, source: str, form: FormWish, data: bytes | None) -> Program:
+    async def _in_form(
+        self, source: str, form: FormWish, data: bytes | None, title: str | None
+    ) -> Program:
         """The program in this form; ``data`` is its source, where it is not in the catalogue."""
         options = self._options(source, form)
         name = forms.name_of(options)
         return self._catalogue.form(source, name) or await self._preparing.run(
-            (source, name), lambda: self._prepare(source, options, data)
+            (source, name), lambda: self._prepare(source, options, data, title or source)
         )
 
-    async def _prepare(self, source: str, options: Options, data: bytes | None) -> Program:
+    async def _prepare(
+        self, source: str, options: Options, data: bytes | None, title: str
+    ) -> Program:
+        def progress(done: int, total: int) -> None:
+            log.info("program.preparing", filename=title, source=source, done=done, total=total)
+            self.on_progress(Preparing(title, source, done, total))
+
         if data is None:
             data = await asyncio.to_thread(self.read, source)
         try:
             if is_packed(data):
                 raise Refused(NOT_MOVABLE)
             await asyncio.to_thread(check_valid, data)
-            prepared = await self._preparer.prepare(data, options)
+            prepared = await self._preparer.prepare(data, options, progress)
         except NotWasm as error:
             raise ProgramError(str(error)) from None
         except Refused as error:
@@ -255,7 +285,7 @@ class ProgramStore:
                 len(prepared),
                 source,
                 profile=options.profile.value,
-                needs=forms.needs(options),
+                needs=forms.needs(describe(prepared)),
             )
         self._catalogue.put(forms.name_of(options), program, data, prepared)
         log.info(

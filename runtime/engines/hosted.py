@@ -31,7 +31,7 @@ class Hosted:
         self._wait: Wait | None = None
         """What the module waits for; None when it could go on at once."""
         self._asked: int | None = None
-        """When this turn was asked to pause, on the CPU clock of its thread."""
+        """When this turn was asked to pause, on the CPU clock of its thread; 0: before it began."""
         self._slowest_pause = 0
         self._exit: Outcome | None = None
         """How the program ended, or is ending."""
@@ -135,7 +135,7 @@ class Hosted:
                 self._exit = Killed()
             if self._exit is not None:
                 return self._exit
-            self._wait = self._asked = None
+            self._wait = None
             self.wasi.clocks.begin_turn()
             outcome = turn()
             self._count_pause(outcome)

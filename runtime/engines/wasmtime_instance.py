@@ -118,6 +118,7 @@ class MovableInstance(Hosted):
 
     def run(self) -> Outcome:
         """Run until the program ends, blocks, or is asked to stop."""
+        self._asked = None
         self._raise_flag(0)
         return self._take_turn(self._run)
 
@@ -206,7 +207,7 @@ class MovableInstance(Hosted):
     def request_pause(self) -> None:
         """Ask it to stop at its next safepoint."""
         if self._asked is None:
-            self._asked = self.wasi.clocks.running_since()
+            self._asked = self.wasi.clocks.running_since() or 0
         self._raise_flag(1)
 
     def kill(self) -> None:

@@ -120,6 +120,30 @@ def test_migratable_profiles(lonely: Cli, tmp_path: Path) -> None:
     assert lonely("migratable", "x", "-o", "y", "--profile", "quick").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        ((), ("flag", "own", False)),
+        (("--frames", "primary"), ("countdown", "primary", False)),
+        (("--frames", "primary", "--twins"), ("countdown", "primary", True)),
+    ],
+)
+def test_migratable_forms(
+    lonely: Cli, tmp_path: Path, words: tuple[str, ...], form: tuple[str, str, bool]
+) -> None:
+    source, output = str(APPS / "hello" / "hello.wasm"), str(tmp_path / "out.wasm")
+    facts = json.loads(lonely.ok("migratable", source, "-o", output, "--json", *words))
+    assert tuple(facts["options"].values()) == form
+    chosen = describe(Path(output).read_bytes()).options
+    assert (chosen.poll, chosen.frames, chosen.twins) == form
+
+
+def test_migratable_of_what_only_others_can_run(lonely: Cli, tmp_path: Path) -> None:
+    source, output = str(APPS / "faulty" / "badimport.wasm"), str(tmp_path / "out.wasm")
+    profile = json.loads(lonely.ok("migratable", source, "-o", output, "--json"))["profile"]
+    assert (profile["name"], "cannot be measured here" in profile["why"]) == ("responsive", True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "chosen"), [("bench/sieve", "responsive"), ("bench/nbody", "throughput")]

@@ -1,6 +1,7 @@
 """Large programs are prepared by a process of their own, which may say no, or die."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 
@@ -56,3 +57,18 @@ async def test_close_stops_what_is_under_way() -> None:
     preparer.close()
     with pytest.raises(ProgramError, match="cannot be prepared"):
         await work
+
+
+async def test_progress_comes_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    source = large("counter/counter")
+    work = asyncio.to_thread(preparing._work, theirs, source, Options())
+    told: list[tuple[int, int]] = []
+    answer, _ = await asyncio.gather(
+        asyncio.to_thread(preparing._listen, ours, lambda *news: told.append(news)), work
+    )
+    assert answer == prepare(source)
+    assert told == sorted(told)
+    assert {total for _, total in told} == {told[-1][0]}

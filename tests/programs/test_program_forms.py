@@ -1,12 +1,14 @@
 """One program in several forms: which one is meant, and what is learnt about it."""
 
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+import wasmtime
 
-from arts.migratable import Options, Profile, describe
-from arts.model import Ability, FormWish, ProfileChoice, Program
-from arts.programs import forms
+from arts.migratable import Options, Profile, describe, prepare
+from arts.model import EVERY_ABILITY, Ability, FormWish, ProfileChoice, Program
+from arts.programs import forms, preparing
 from arts.programs import store as store_module
 from arts.programs.store import ProgramStore
 from arts.settings import ProgramSettings
@@ -39,16 +41,37 @@ def test_what_was_slow_once_polls_more(choice: ProfileChoice, slowest: float, pr
     assert forms.decide(choice, slowest, 0.002) == profile
 
 
+ABILITIES = [
+    frozenset(chosen) for count in range(4) for chosen in combinations(sorted(Ability), count)
+]
+
+
+def test_every_form_has_a_name_of_its_own() -> None:
+    options = {forms.options_for(p, abilities) for p in Profile for abilities in ABILITIES}
+    assert len({forms.name_of(chosen) for chosen in options}) == len(options) > 10
+
+
+@pytest.mark.parametrize(
+    "abilities", ABILITIES, ids=lambda found: ",".join(sorted(found)) or "none"
+)
 @pytest.mark.parametrize("profile", Profile)
-def test_every_form_has_a_name_of_its_own(profile: Profile) -> None:
-    names = {forms.name_of(Options.of(other)) for other in Profile}
-    assert len(names) == len(Profile)
-    assert forms.name_of(Options.of(profile)) in names
+def test_a_form_needs_no_more_than_engines_can(
+    profile: Profile, abilities: frozenset[Ability], counter: bytes
+) -> None:
+    options = forms.options_for(profile, abilities)
+    described = describe(prepare(counter, options))
+    assert described.options == options
+    assert options.profile is profile
+    assert forms.needs(described) <= abilities
 
 
-def test_a_poll_of_a_flag_needs_atomics() -> None:
-    assert Ability.ATOMICS in forms.needs(Options.of(Profile.RESPONSIVE))
-    assert Ability.ATOMICS not in forms.needs(Options.of(Profile.BLOCKING_ONLY))
+def test_engines_that_can_do_everything_get_what_is_best() -> None:
+    assert forms.options_for(Profile.RESPONSIVE, EVERY_ABILITY) == Options()
+
+
+def test_a_program_without_memory_needs_no_second_one() -> None:
+    wasm = bytes(wasmtime.wat2wasm('(module (func (export "_start") (loop (br 0))))'))
+    assert Ability.MULTI_MEMORY not in forms.needs(describe(prepare(wasm)))
 
 
 # ---- in the store
@@ -109,6 +132,10 @@ async def test_nothing_is_learnt_from_other_forms(store: ProgramStore, counter: 
         program = await store.add(counter, form=FormWish(profile=choice))
         store.learn_pause(program.digest, SLOW)
     store.learn_pause("0" * 64, SLOW)
+    narrow = FormWish(abilities=frozenset({Ability.LINKING}))
+    counting = await store.add(counter, form=narrow)
+    assert (counting.profile, counting.needs) == ("throughput", {Ability.LINKING})
+    store.learn_pause(counting.digest, SLOW)
     assert (await store.add(counter)).profile == "throughput"
 
 
@@ -136,3 +163,20 @@ async def test_a_new_pipeline_prepares_what_has_a_name_again(
 async def test_a_program_that_cannot_move_has_no_form(store: ProgramStore) -> None:
     program = await store.add((APPS / "faulty" / "externref.wasm").read_bytes())
     assert (program.profile, program.needs) == (None, frozenset())
+
+
+async def test_progress_is_told_with_the_name_that_was_asked_for(
+    store: ProgramStore, counter: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(
+        _: object, source: bytes, options: Options, progress: preparing.Progress
+    ) -> bytes:
+        progress(3, 10)
+        return prepare(source, options)
+
+    told: list[store_module.Preparing] = []
+    store.on_progress = told.append
+    monkeypatch.setattr(preparing.Preparer, "prepare", slow)
+    source = (await store.add(counter, name="mine")).source_digest
+    await store.resolve("mine", None, wish("responsive"))
+    assert told == [("mine", source, 3, 10)] * 2

@@ -75,7 +75,7 @@ async def test_another_pipeline_prepares_again_and_keeps_the_old_form(
 ) -> None:
     old = await ProgramStore(tmp_path).add(counter, name="mine")
     monkeypatch.setattr(store_module, "PIPELINE_VERSION", "another")
-    monkeypatch.setattr(preparing, "prepare", lambda source, _: source + b"\0\1\0")
+    monkeypatch.setattr(preparing, "prepare", lambda *what: prepare(*what) + b"\0\1\0")
     upgraded = ProgramStore(tmp_path)
 
     assert upgraded.by_name("mine") is None
