@@ -368,6 +368,7 @@ class Agent:
             instance=self.instance,
             features=FEATURES,
             engine=self._engine.name,
+            abilities=self._engine.abilities,
             ka_interval_sec=settings.keepalive,
             modules=effect.modules,
             ended=effect.ended,

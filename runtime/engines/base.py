@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from arts.model import ChannelSpec, Limits
+from arts.model import Ability, ChannelSpec, Limits
 from runtime.snapshot import Snapshot
 
 
@@ -217,6 +217,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Name and version, as shown to people."""
+        ...
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do for prepared programs: the realm prepares no form that needs more."""
         ...
 
     def load(self, program: bytes, digest: str) -> Program:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from arts.errors import EngineError, ProgramError, SnapshotError
+from arts.model import EVERY_ABILITY
 from runtime.engines.base import (
     Instance,
     InstanceSpec,
@@ -183,6 +184,7 @@ class SimulatedEngine:
     """Runs ``BEHAVIOURS``, and fails as told; ``failures`` may be changed at any time."""
 
     name = "simulated 1"
+    abilities = EVERY_ABILITY
 
     def __init__(self, failures: Failures | None = None) -> None:
         self.failures = failures or Failures()

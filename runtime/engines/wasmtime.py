@@ -24,6 +24,7 @@ from arts.migratable import (
     abi,
     describe,
 )
+from arts.model import EVERY_ABILITY
 from runtime.engines import wasmtime_ffi as ffi
 from runtime.engines.base import Instance, InstanceSpec, Listener, Program
 from runtime.engines.compiled import CompiledCache
@@ -49,6 +50,8 @@ class WasmtimeEngine:
     def name(self) -> str:
         """Name and version."""
         return f"wasmtime {VERSION}"
+
+    abilities = EVERY_ABILITY
 
     def load(self, program: bytes, digest: str) -> Program:
         """Compile, or take from the cache. Raises ``ProgramError``."""

@@ -146,6 +146,7 @@ async def test_it_registers_with_all_that_the_realm_must_know(fleet: Fleet) -> N
     assert request.instance == agent.instance
     assert request.ka_interval_sec == 3.0
     assert request.engine == fleet.engine.name
+    assert request.abilities == fleet.engine.abilities
 
 
 async def test_it_registers_until_it_is_heard(fleet: Fleet) -> None:
