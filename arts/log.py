@@ -10,6 +10,7 @@ object_id, generation``. Loggers are stdlib loggers underneath: unless a process
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
@@ -40,6 +41,26 @@ def get_logger(name: str) -> BoundLogger:
         ],
     )
     return cast("BoundLogger", wrapped)
+
+
+class Allowance:
+    """So many lines in so many seconds, for what strangers can make us say."""
+
+    def __init__(self, lines: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._lines, self._seconds, self._clock = lines, seconds, clock
+        self._since, self._said, self._unsaid = clock(), 0, 0
+
+    def take(self) -> int | None:
+        """None: say nothing. Otherwise how often nothing was said before this line."""
+        now = self._clock()
+        if now >= self._since + self._seconds:
+            self._since, self._said = now, 0
+        if self._said >= self._lines:
+            self._unsaid += 1
+            return None
+        self._said += 1
+        unsaid, self._unsaid = self._unsaid, 0
+        return unsaid
 
 
 def configure(level: str = "info", log_format: LogFormat = "auto", **context: Any) -> None:

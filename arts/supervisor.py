@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import arts
 from arts.bus.base import Bus, BusEvent, Connected, Disconnected, Received, SubscriptionRefused
 from arts.errors import ArtsError, BusError, InvalidRequest, StoreError
-from arts.log import get_logger
+from arts.log import Allowance, get_logger
 from arts.model import FormWish, Module, Program, Runtime
 from arts.protocol import codec
 from arts.protocol.dialects.base import Malformed, Outgoing
@@ -27,6 +27,7 @@ from arts.protocol.messages import Request, Response, SupervisorNotice
 from arts.protocol.topics import Topics
 from arts.realm.effects import (
     Command,
+    Discarded,
     Effect,
     Event,
     FetchProgram,
@@ -46,6 +47,8 @@ from arts.store.base import Row, Store
 log = get_logger(__name__)
 
 _KINDS: Final[dict[str, type[Runtime] | type[Module]]] = {"runtime": Runtime, "module": Module}
+_SHOWN: Final = 200
+"""Characters that are logged of what strangers say."""
 _SHOW_DELAY: Final = 0.01
 """Seconds that the retained read model may lag behind."""
 
@@ -87,6 +90,7 @@ class Supervisor:
         self._clock = clock
         self._topics = Topics(settings.name)
         self._dialects = Dialects(self._topics)
+        self._complaints = Allowance(lines=10, seconds=10, clock=clock)
         self._heard: set[str] = set()
         """Topics that are listened to for the sake of one runtime each."""
         self._notice = SupervisorNotice(
@@ -154,6 +158,9 @@ class Supervisor:
                     log.error("broker.subscription_refused", topic=topic_filter, code=code)
 
     def _decode_message(self, message: Received) -> Sequence[Event]:
+        """Whatever the bytes are, this does not fail."""
+        if message.retain:  # said before we listened, and perhaps by somebody long gone
+            return [Discarded("retained")]
         try:
             if message.topic.startswith(self._topics.events_of("")):
                 return [codec.decode_report(message.payload)]
@@ -161,12 +168,22 @@ class Supervisor:
                 message.topic, message.payload, new_id=lambda: str(uuid.uuid4()), wall=time.time()
             )
         except Malformed as error:
-            log.info("request.malformed", topic=message.topic, error=str(error))
             if error.reply:
                 self._say(Reply(error.reply, _refused(error)))
+            return self._discard(message, str(error))
         except InvalidRequest as error:
-            log.info("report.malformed", topic=message.topic, error=str(error))
-        return ()
+            return self._discard(message, str(error))
+        except Exception as error:
+            log.error("message.failed", topic=message.topic[:_SHOWN], exc_info=error)
+            return [Discarded("malformed")]
+
+    def _discard(self, message: Received, why: str) -> Sequence[Event]:
+        """Count what made no sense, and do not let strangers fill the log."""
+        unsaid = self._complaints.take()
+        if unsaid is not None:
+            topic = message.topic[:_SHOWN]
+            log.info("message.malformed", topic=topic, error=why[:_SHOWN], unsaid=unsaid)
+        return [Discarded("malformed")]
 
     # ------------------------------------------------------------------ the batch
 
@@ -258,15 +275,20 @@ class Supervisor:
     # ------------------------------------------------------------------ out
 
     def _say(self, effect: Command | Reply) -> None:
-        said: Sequence[Outgoing]
-        if isinstance(effect, Reply):
-            said = self._dialects.answer(effect.to, effect.response)
-        else:
-            runtime = self.realm.runtime(effect.runtime)
-            dialect = runtime.dialect if runtime else "native"
-            said = self._dialects.forward(effect.runtime, dialect, effect.message)
+        try:
+            said = self._rendered(effect)
+        except Exception as error:  # one thing that cannot be said must not silence the rest
+            log.error("effect.failed", effect_type=type(effect).__name__, exc_info=error)
+            return
         for topic, payload in said:
             self._publish(topic, payload, qos=1)
+
+    def _rendered(self, effect: Command | Reply) -> Sequence[Outgoing]:
+        if isinstance(effect, Reply):
+            return self._dialects.answer(effect.to, effect.response)
+        runtime = self.realm.runtime(effect.runtime)
+        dialect = runtime.dialect if runtime else "native"
+        return self._dialects.forward(effect.runtime, dialect, effect.message)
 
     def _show_soon(self, changed: Iterable[tuple[str, str]]) -> None:
         """The read model may lag a little: a module that starts at once is shown once."""

@@ -100,6 +100,13 @@ class ProgramUnavailable:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """A message meant nothing: ``malformed``, or ``retained`` from who knows when."""
+
+    why: Literal["malformed", "retained"]
+
+
+@dataclass(frozen=True, slots=True)
 class LinkLost:
     """The supervisor lost its broker: silence proves nothing from now on."""
 
@@ -123,6 +130,7 @@ Event = (
     | Report
     | ProgramFetched
     | ProgramUnavailable
+    | Discarded
     | LinkLost
     | LinkRestored
 )

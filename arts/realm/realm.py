@@ -30,6 +30,7 @@ from arts.realm import documents, invariants, migration, modules, placement, res
 from arts.realm.abort import abort_stray
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import (
+    Discarded,
     Effect,
     Event,
     LinkLost,
@@ -165,6 +166,10 @@ def _on_deadline(state: RealmState, key: DeadlineKey) -> None:
         runtimes.on_suspicion_over(state, state.runtimes[key.uuid])
 
 
+def _on_discarded(state: RealmState, event: Discarded) -> None:
+    state.count(f"messages_{event.why}")
+
+
 def _on_link_lost(state: RealmState, event: LinkLost) -> None:
     runtimes.on_link_lost(state)
 
@@ -187,6 +192,7 @@ _HANDLERS: dict[type[Any], Callable[[RealmState, Any], None]] = {
     Report: _on_report,
     ProgramFetched: placement.on_program_fetched,
     ProgramUnavailable: placement.on_program_unavailable,
+    Discarded: _on_discarded,
     LinkLost: _on_link_lost,
     LinkRestored: _on_link_restored,
 }
