@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command("control-plane")(control_plane)
     group.command("migration")(migration)
     group.command("engine")(engine)
+    group.command("protocol")(protocol)
     app.add_typer(group, name="bench")
 
 
@@ -97,6 +98,17 @@ def engine(
         as_json,
         show_engine,
     )
+
+
+def protocol(
+    messages: Annotated[int, typer.Option(min=1, help="In a run.")] = 2000,
+    runs: Annotated[int, typer.Option(min=1, help="Of each step, the median counts.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """What each dialect costs a message: reading, and writing the command and the answer."""
+    from arts.bench.protocol import measure
+
+    _run(lambda progress: measure(messages=messages, runs=runs, progress=progress), as_json)
 
 
 def _names(text: str) -> list[str]:

@@ -22,6 +22,13 @@ CASES = {
         ["--moves", "2"],
         {"downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"},
     ),
+    "protocol": (
+        ["--messages", "5", "--runs", "1"],
+        {
+            *("native_us", "arts_us", "silverline2022_us", "silverline_us", "arena_us"),
+            *("most_us", "arena_decode_us", "arena_forward_us", "arena_answer_us"),
+        },
+    ),
     "engine": (
         ["--quick", "--programs", "queens,lua", "--runs", "1", "--parked", "10"],
         {
@@ -57,7 +64,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_benchmark_is_one_flat_object_with_its_keys(name: str) -> None:
     arguments, keys = CASES[name]
-    if name != "engine":
+    if name in ("control-plane", "migration"):
         arguments = [*arguments, "--broker", "embedded"]
     result = CliRunner().invoke(app, ["bench", name, *arguments, "--json"])
     assert result.exit_code == 0, result.output

@@ -64,29 +64,16 @@ class Envelope:
     fields: dict[str, Any]
     """Everything, as it came."""
     object_id: str
-    wall: float = 0.0
+    type: str
+    """``arts_req``, ``req``, ...; ``None`` as text if there is none."""
+    action: str
+    """What is asked for."""
+    kind: str
+    """What the action is about; a module where it is left out."""
+    data: dict[str, Any]
+    """The body; an empty one if it is not an object."""
+    wall: float
     """Time of arrival (seconds since the epoch)."""
-
-    @property
-    def type(self) -> str:
-        """``arts_req``, ``req``, ...; ``None`` as text if there is none."""
-        return str(self.fields.get("type"))
-
-    @property
-    def action(self) -> str:
-        """What is asked for."""
-        return str(self.fields.get("action"))
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """The body; an empty one if it is not an object."""
-        data = self.fields.get("data")
-        return data if isinstance(data, dict) else {}
-
-    @property
-    def kind(self) -> str:
-        """What the action is about; a module where it is left out."""
-        return str(self.data.get("type") or "module")
 
     def reply(self, dialect: str, topic: str | None = None) -> ReplyTo:
         """Where an answer goes unless the dialect knows better: where the request came from."""
@@ -151,7 +138,19 @@ def open_envelope(
     object_id = fields.get("object_id") or fields.get("uuid")
     if not isinstance(object_id, str) or not 0 < len(object_id) <= _LONGEST_ID:
         object_id = new_id()
-    return Envelope(topic, fields, object_id, wall)
+    data = fields.get("data")
+    if not isinstance(data, dict):
+        data = {}
+    return Envelope(
+        topic=topic,
+        fields=fields,
+        object_id=object_id,
+        type=str(fields.get("type")),
+        action=str(fields.get("action")),
+        kind=str(data.get("type") or "module"),
+        data=data,
+        wall=wall,
+    )
 
 
 def _read(payload: bytes, complain: ReplyTo) -> Any:
@@ -200,6 +199,8 @@ def build(model: type[R], fields: dict[str, Any], reply: ReplyTo | None, envelop
 
 def identified(data: dict[str, Any], request: str) -> dict[str, Any]:
     """Who names no uuid gets one made of the request's id, so that a repetition means the same."""
+    if "uuid" in data:
+        return data
     return {"uuid": str(uuid.uuid5(_REQUEST_NAMESPACE, request))} | data
 
 
