@@ -6,6 +6,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from arts.api.http import serve as serve_http
+from arts.api.legacy import LegacyRest
 from arts.api.mqtt import serve as serve_programs_over_mqtt
 from arts.bus.address import parse_address
 from arts.bus.base import Will
@@ -66,6 +67,10 @@ async def run_supervisor(settings: Settings) -> None:
         )
         programs = ProgramStore(settings.data_dir / "programs", settings.programs)
         stack.push_async_callback(programs.close)
+        supervisors: list[Supervisor] = []
+        legacy = LegacyRest(
+            lambda: supervisors[0].realm.documents(), broker.url, settings.listen.ws_port
+        )
         http_url = await stack.enter_async_context(
             serve_http(
                 programs,
@@ -73,6 +78,7 @@ async def run_supervisor(settings: Settings) -> None:
                 settings.http.port,
                 broker_url=broker.url,
                 origins=settings.http.origins,
+                legacy=legacy,
             )
         )
         await stack.enter_async_context(
@@ -102,6 +108,7 @@ async def run_supervisor(settings: Settings) -> None:
             done=preparing.done,
             total=preparing.total,
         )
+        supervisors.append(supervisor)
         where = str(parse_address(broker.url))  # without the password
         log.info("supervisor.started", realm=settings.realm, broker=where, http=http_url)
         _calm_the_collector()

@@ -21,6 +21,7 @@ from typing import Any, Final, cast, get_args
 
 from aiohttp import web
 
+from arts.api.legacy import LegacyRest
 from arts.bus.websocket import websocket_bridge
 from arts.errors import (
     ArtsError,
@@ -58,12 +59,16 @@ def program_document(program: Program, names: list[str]) -> dict[str, Any]:
 
 
 def make_app(
-    store: ProgramStore, *, broker_url: str | None = None, origins: Collection[str] = ()
+    store: ProgramStore,
+    *,
+    broker_url: str | None = None,
+    origins: Collection[str] = (),
+    legacy: LegacyRest | None = None,
 ) -> web.Application:
     """The application, to be run by ``serve`` or mounted in a larger one.
 
     ``broker_url``: the broker behind ``/mqtt``; None leaves that out. ``origins``: web sites,
-    besides our own, whose pages may connect to it.
+    besides our own, whose pages may connect to it. ``legacy``: what ARTS and SilverLine offered.
     """
     app = web.Application(client_max_size=store.max_bytes, middlewares=[_explain_errors])
     app[_STORE] = store
@@ -73,7 +78,10 @@ def make_app(
     app.router.add_get("/programs/{digest}", _download)
     app.router.add_post("/programs/{digest}/continuations", _continuations)
     if broker_url is not None and broker_url.startswith(_BRIDGED):
-        app.router.add_get("/mqtt", websocket_bridge(broker_url, origins=origins))
+        for path in ("/mqtt", "/mqtt/"):  # the second is what ARENA's pages say
+            app.router.add_get(path, websocket_bridge(broker_url, origins=origins))
+    if legacy is not None:
+        legacy.add_to(app)
     return app
 
 
@@ -85,12 +93,13 @@ async def serve(
     *,
     broker_url: str | None = None,
     origins: Collection[str] = (),
+    legacy: LegacyRest | None = None,
 ) -> AsyncIterator[str]:
     """Serve ``make_app`` for the duration; yields the URL. ``port`` 0: any free one.
 
     Raises ``SettingsError`` if the address cannot be had.
     """
-    app = make_app(store, broker_url=broker_url, origins=origins)
+    app = make_app(store, broker_url=broker_url, origins=origins, legacy=legacy)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

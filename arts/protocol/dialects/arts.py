@@ -141,7 +141,8 @@ def _printed(channels: list[dict[str, Any]]) -> str:
     return json.dumps(channels).replace('"', "'") if channels else "['']"
 
 
-def _runtime_fields(runtime: Mapping[str, Any]) -> dict[str, Any]:
+def runtime_fields(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """A runtime as the original shows it."""
     uuid = runtime["uuid"]
     return {
         "type": "runtime",
@@ -171,11 +172,16 @@ def _details(details: dict[str, Any]) -> dict[str, Any]:
     if isinstance(moved, dict):
         return details | {"module": _details(moved)}
     if details.get("type") == "runtime":
-        return _runtime_fields(details)
+        return runtime_fields(details)
     if "filename" in details:
-        parent = details["parent"]
-        return module_fields(details, parent["uuid"] if parent else None)
+        return shown(details)
     return details
+
+
+def shown(module: Mapping[str, Any]) -> dict[str, Any]:
+    """A module's document as the original shows it."""
+    parent = module["parent"]
+    return module_fields(module, parent["uuid"] if parent else None)
 
 
 def _sentence(to: ReplyTo, answer: m.Response) -> Any:
