@@ -189,7 +189,9 @@ async def test_a_hundred_thousand_messages_that_are_nearly_right() -> None:
                 await connected.pass_time(20)
                 assert connected.supervisor is not None
                 connected.supervisor.realm.validate()
-        await arts_runtime(connected, "survivor")
+        registered = request("create", {"type": "runtime", "uuid": "survivor", "name": "s"})
+        await connected.say("realm/proc/reg", registered)
+        await connected.pass_time(1)
         created = request("create", module("last", filetype="PY", parent={"uuid": "survivor"}))
         assert (await connected.say(CONTROL, created))[-1].payload["data"]["result"] == "ok"
 
