@@ -88,6 +88,8 @@ class SceneService:
         self._runtimes_shown = self._topics.runtime_state("+").removesuffix("/+")
         self._supervisor = ""
         self._runtimes: dict[str, Any] = {}
+        self._watched: set[str] = set()
+        """Modules whose state we listen to: ours, and not all of a large realm."""
         self._timer: asyncio.TimerHandle | None = None
         self._rebuilding = False
         self.scenes = Scenes(settings, iso=iso)
@@ -112,9 +114,7 @@ class SceneService:
             yield topic_filter, 0 if "/u/" in topic_filter else 1  # cameras: the next one does
         yield self._topics.scene("+/+"), 1
         yield self._reply_topic, 1
-        yield self._topics.module_state("+"), 1
         yield self._topics.runtime_state("+"), 1
-        yield self._topics.keepalive_of("+"), 0
         yield self._topics.supervisor_state, 1  # the last: what it sets off finds the rest in force
 
     def _restore(self) -> None:
@@ -127,6 +127,7 @@ class SceneService:
                 except InvalidRequest as error:
                     log.error("scenes.record_unreadable", key=row.key, error=str(error))
         self.scenes.restore(records, self._clock())
+        self._watch({r.uuid for r in records if isinstance(r, model.Instance)})
         log.info("scenes.restored", records=len(records))
 
     # ------------------------------------------------------------------ in
@@ -159,7 +160,7 @@ class SceneService:
         if topic == topics.supervisor_state:
             return self._on_notice(message.payload)
         if (uuid := topics.last_level(topic, self._modules)) is not None:
-            return ModuleChanged(uuid, _object(message.payload)) if self._watched(uuid) else None
+            return ModuleChanged(uuid, _object(message.payload))
         if (uuid := topics.last_level(topic, self._runtimes_shown)) is not None:
             self._runtimes[uuid] = document = _object(message.payload)
             return RuntimeChanged(uuid, document)
@@ -169,9 +170,6 @@ class SceneService:
         if scene is None or message.retain:
             return None
         return wire.decode_request(scene, message.payload)
-
-    def _watched(self, uuid: str) -> bool:
-        return self.scenes.watches(uuid)
 
     def _decode_scene(self, message: Received) -> SceneEvent | None:
         place = self._scene_topics.place(message.topic)
@@ -185,7 +183,7 @@ class SceneService:
         children = data.get("children") if isinstance(data, dict) else None
         found = []
         for child in children if isinstance(children, list) else ():
-            if isinstance(child, dict) and self._watched(str(child.get("uuid"))):
+            if isinstance(child, dict) and child.get("uuid") in self._watched:
                 try:
                     found.append(ModuleStats.model_validate(child))
                 except ValidationError:
@@ -223,7 +221,22 @@ class SceneService:
         kept = {(e.kind, e.key): e for e in effects if isinstance(e, Keep)}
         if kept:
             self._store.commit([_row(keep) for keep in kept.values()])
+            ours = {key: keep.value for (kind, key), keep in kept.items() if kind == "instance"}
+            self._watch(self._watched.difference(ours) | {key for key, v in ours.items() if v})
         self._say(effects)
+
+    def _watch(self, modules: set[str]) -> None:
+        """Listen to the state of these modules, and to keepalives while there are any."""
+        before, self._watched = self._watched, modules
+        for uuid in modules - before:
+            self._bus.subscribe(self._topics.module_state(uuid), 1)
+        for uuid in before - modules:
+            self._bus.unsubscribe(self._topics.module_state(uuid))
+        keepalives = self._topics.keepalive_of("+")
+        if modules and not before:
+            self._bus.subscribe(keepalives, 0)
+        if before and not modules:
+            self._bus.unsubscribe(keepalives)
 
     def _rebuild(self) -> None:
         """As after a crash, minus the crash. What was under way is taken up in a moment: if it is

@@ -106,10 +106,6 @@ class Scenes:
         """Whether this object is a program that we have."""
         return key in self._state.programs
 
-    def watches(self, uuid: str) -> bool:
-        """Whether a module is one of ours."""
-        return uuid in self._state.instances
-
     def _begin(self, now: float, wall: float) -> SceneState:
         self._state.now, self._state.wall = now, wall
         return self._state

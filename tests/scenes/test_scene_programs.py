@@ -483,7 +483,6 @@ def test_after_a_restart_what_runs_is_asked_after_and_left_alone() -> None:
     stage.put()
     stage.restart()
     assert stage.scenes.knows(ProgramKey(SCENE, KEY))
-    assert stage.scenes.watches(KEY)
     stage.handle(Linked())
     assert stage.kinds() == ["create", "query"]
     assert stage.info()["state"] == "running"
