@@ -36,6 +36,10 @@ freeze_timeout = 8
 restore_timeout = 8
 switch_timeout = 1
 
+[scenes]
+viewer_grace = 3
+run_info_interval = 1
+
 [programs]
 search_path = [{json.dumps(str(APPS))}]
 fetch_timeout = 2
