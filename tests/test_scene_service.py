@@ -12,12 +12,16 @@ from arts.bus.memory import MemoryBroker, MemoryBus
 from arts.client import Client
 from arts.client.connection import RealmConnection
 from arts.errors import InvalidRequest, NotFound
+from arts.protocol.topics import Scene
 from arts.scene_service import SceneService
-from arts.scenes.model import ProgramKey, SceneId, SceneSettings
+from arts.scenes.model import (
+    ProgramKey,
+    SceneSettings,
+)
 from arts.store.memory import MemoryStore
 from tests.support.supervised import RUNTIME, World, commands, register, report, say
 
-SCENE = SceneId("public", "lobby")
+SCENE = Scene("public", "lobby")
 KEY = "3e6d1c52-6d3c-4a43-9e1c-0d4c8a4f0001"
 ROOT = f"realm/s/{SCENE}"
 

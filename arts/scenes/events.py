@@ -13,7 +13,12 @@ from arts.protocol.messages import (
     Query,
     Response,
 )
-from arts.scenes.model import Kind, ProgramKey, SceneId, SceneRecord
+from arts.protocol.topics import Scene
+from arts.scenes.model import (
+    Kind,
+    ProgramKey,
+    SceneRecord,
+)
 
 Verb = Literal["start", "stop", "restart", "move"]
 
@@ -41,7 +46,7 @@ class ObjectRefused:
 class ViewerSeen:
     """Somebody is in a scene. None: the message does not tell."""
 
-    scene: SceneId
+    scene: Scene
     viewer: str
     client: str
     name: str | None = None
@@ -52,7 +57,7 @@ class ViewerSeen:
 class ViewerLeft:
     """Somebody has left a scene, or their broker says so."""
 
-    scene: SceneId
+    scene: Scene
     viewer: str
 
 
@@ -60,7 +65,7 @@ class ViewerLeft:
 class ButtonClicked:
     """Somebody clicked a button of a panel."""
 
-    scene: SceneId
+    scene: Scene
     panel: str
     button: str
     by: str
@@ -71,7 +76,7 @@ class SceneRequest:
     """Somebody asks about a scene outside of it: ``arts scene``."""
 
     reply: ReplyTo
-    scene: SceneId
+    scene: Scene
     action: str
     """get, show, hide or one of ``Verb``; else it is refused."""
     program: str = ""

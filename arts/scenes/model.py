@@ -12,22 +12,13 @@ from pydantic_core import to_json
 
 from arts.errors import InvalidRequest
 from arts.protocol.messages import CreateModule
-
-
-class SceneId(NamedTuple):
-    """Which scene: ``namespace/name``."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+from arts.protocol.topics import Scene
 
 
 class ProgramKey(NamedTuple):
     """Which program: a scene and the id of the object in it."""
 
-    scene: SceneId
+    scene: Scene
     object_id: str
 
     def __str__(self) -> str:
@@ -93,7 +84,7 @@ class Instance:
 class Panel:
     """A scene shows the panel of its programs, or hides it although the settings show it."""
 
-    scene: SceneId
+    scene: Scene
     shown: bool = True
 
 

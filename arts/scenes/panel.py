@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from arts.protocol.topics import Scene
 from arts.scenes.events import Verb
-from arts.scenes.model import SceneId
 
 PANEL_ID: Final = "init3d"
 """The object's id in every scene; the name is that of ARENA's program manager."""
@@ -40,7 +40,7 @@ class Line:
     per_viewer: bool
 
 
-def panel_data(scene: SceneId, lines: Sequence[Line]) -> dict[str, Any]:
+def panel_data(scene: Scene, lines: Sequence[Line]) -> dict[str, Any]:
     """The ``data`` of the panel object."""
     shown = lines[:MOST]
     title = [f"Programs of {scene}"]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from arts.errors import ArtsError, InvalidRequest, NotFound
 from arts.protocol.messages import Response
+from arts.protocol.topics import Scene
 from arts.scenes import lifecycle, showing
 from arts.scenes.events import (
     Answer,
@@ -38,7 +39,6 @@ from arts.scenes.model import (
     Phase,
     ProgramKey,
     ProgramObject,
-    SceneId,
     SceneRecord,
     SceneSettings,
     Viewer,
@@ -193,7 +193,7 @@ def _sync(state: SceneState, key: ProgramKey) -> None:
     showing.show_panel(state, key.scene)
 
 
-def _sync_viewer(state: SceneState, scene: SceneId, viewer: str) -> None:
+def _sync_viewer(state: SceneState, scene: Scene, viewer: str) -> None:
     """As ``_sync``, for one viewer who came or went."""
     for program in tuple(state.programs_of(scene)):
         if viewer in _wanted(state, program.key):
@@ -308,7 +308,7 @@ def _obey(state: SceneState, request: SceneRequest) -> None:
         raise InvalidRequest(f"unknown action {request.action!r} for a scene")
 
 
-def _meant(state: SceneState, scene: SceneId, program: str) -> ProgramKey:
+def _meant(state: SceneState, scene: Scene, program: str) -> ProgramKey:
     """The program that an object_id or a name means. Raises ``RequestError``."""
     found = [
         known.key

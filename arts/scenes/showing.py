@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from arts.scenes.model import Instance, ProgramKey, SceneId
+from arts.protocol.topics import Scene
+from arts.scenes.model import (
+    Instance,
+    ProgramKey,
+)
 from arts.scenes.panel import PANEL_ID, Line, panel_data, update_data
 from arts.scenes.run_info import run_info, waiting
 from arts.scenes.state import SceneState, state_of
@@ -90,7 +94,7 @@ def refuse(state: SceneState, key: ProgramKey, reason: str) -> None:
 # ---------------------------------------------------------------------------- the panel
 
 
-def show_panel(state: SceneState, scene: SceneId, *, to: str = "") -> None:
+def show_panel(state: SceneState, scene: Scene, *, to: str = "") -> None:
     """Bring a scene's panel up to date; ``to``: and show it to a viewer who has just come."""
     if not _is_shown(state, scene):
         hide_panel(state, scene)
@@ -106,14 +110,14 @@ def show_panel(state: SceneState, scene: SceneId, *, to: str = "") -> None:
     state.pictures[scene] = data
 
 
-def hide_panel(state: SceneState, scene: SceneId) -> None:
+def hide_panel(state: SceneState, scene: Scene) -> None:
     """Take the panel out of a scene, if it is there."""
     if state.pictures.pop(scene, None) is not None:
         message = {"object_id": PANEL_ID, "action": "delete"}
         state.tell(state.topics.object(scene, PANEL_ID), message)
 
 
-def _is_shown(state: SceneState, scene: SceneId) -> bool:
+def _is_shown(state: SceneState, scene: Scene) -> bool:
     panel = state.panels.get(scene)
     if panel is not None:
         return panel.shown
@@ -122,7 +126,7 @@ def _is_shown(state: SceneState, scene: SceneId) -> bool:
 
 
 def _tell_panel(
-    state: SceneState, scene: SceneId, action: str, data: dict[str, Any], *, to: str = ""
+    state: SceneState, scene: Scene, action: str, data: dict[str, Any], *, to: str = ""
 ) -> None:
     message = {
         "object_id": PANEL_ID,
@@ -134,7 +138,7 @@ def _tell_panel(
     state.tell(state.topics.object(scene, PANEL_ID, to), message)
 
 
-def lines(state: SceneState, scene: SceneId) -> list[Line]:
+def lines(state: SceneState, scene: Scene) -> list[Line]:
     """The programs of a scene as the panel shows them."""
     return [_line(state, program.key) for program in state.programs_of(scene)]
 
@@ -156,7 +160,7 @@ def _line(state: SceneState, key: ProgramKey) -> Line:
 # ---------------------------------------------------------------------------- for ``arts scene``
 
 
-def document(state: SceneState, scene: SceneId) -> dict[str, Any]:
+def document(state: SceneState, scene: Scene) -> dict[str, Any]:
     """A scene as it is shown outside of it."""
     return {
         "namespace": scene.namespace,

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, Query
+from arts.protocol.topics import Scene
 from arts.scenes.events import Ask, Keep, SceneEffect, SceneNote, Tell
 from arts.scenes.model import (
     Instance,
@@ -16,7 +17,6 @@ from arts.scenes.model import (
     Phase,
     ProgramKey,
     ProgramObject,
-    SceneId,
     SceneSettings,
     Viewer,
 )
@@ -39,15 +39,15 @@ class SceneState:
         self.wall = 0.0
         self.effects: list[SceneEffect] = []
         self.programs: dict[ProgramKey, ProgramObject] = {}
-        self.by_scene: dict[SceneId, dict[str, None]] = {}
+        self.by_scene: dict[Scene, dict[str, None]] = {}
         self.instances: dict[str, Instance] = {}
         self.by_program: dict[ProgramKey, dict[str, str]] = {}
         """Program -> viewer -> instance."""
-        self.viewers: dict[SceneId, dict[str, Viewer]] = {}
-        self.probation: dict[tuple[SceneId, str], float] = {}
+        self.viewers: dict[Scene, dict[str, Viewer]] = {}
+        self.probation: dict[tuple[Scene, str], float] = {}
         """Viewers to be heard of until then: we have been deaf, and may have missed a farewell."""
-        self.panels: dict[SceneId, Panel] = {}
-        self.pictures: dict[SceneId, dict[str, Any]] = {}
+        self.panels: dict[Scene, Panel] = {}
+        self.pictures: dict[Scene, dict[str, Any]] = {}
         """The data of each panel as it was last shown."""
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.traffic: dict[str, Traffic] = {}
@@ -81,7 +81,7 @@ class SceneState:
             del self.by_scene[key.scene]
         self.effects.append(Keep("program", str(key), None))
 
-    def programs_of(self, scene: SceneId) -> Iterator[ProgramObject]:
+    def programs_of(self, scene: Scene) -> Iterator[ProgramObject]:
         """The programs of a scene, in the order in which they came."""
         for object_id in self.by_scene.get(scene, ()):
             yield self.programs[ProgramKey(scene, object_id)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from arts.scenes.model import SceneId
+from arts.protocol.topics import Scene
 
 ME: Final = "arts-scenes"
 """The client level of everything we publish; so we know our own messages when they come back."""
@@ -19,7 +19,7 @@ _LONGEST: Final = 128
 class ScenePlace(NamedTuple):
     """Where in which scene something was said, and by whom."""
 
-    scene: SceneId
+    scene: Scene
     kind: str
     client: str
     object_id: str
@@ -42,14 +42,14 @@ class SceneTopics:
         levels = (namespace, name, client, object_id)
         if not all(0 < len(level) <= _LONGEST for level in levels):
             return None
-        return ScenePlace(SceneId(namespace, name), kind, client, object_id)
+        return ScenePlace(Scene(namespace, name), kind, client, object_id)
 
-    def object(self, scene: SceneId, object_id: str, to: str = "") -> str:
+    def object(self, scene: Scene, object_id: str, to: str = "") -> str:
         """Where we say something about an object, to everybody or to one viewer."""
         everybody = f"{self.realm}/s/{scene}/o/{ME}/{object_id}"
         return f"{everybody}/{to}" if to else everybody
 
-    def requested(self, topic: str) -> SceneId | None:
+    def requested(self, topic: str) -> Scene | None:
         """The scene that a topic of requests about scenes names."""
         namespace, name = topic.split("/")[-2:]
-        return SceneId(namespace, name) if namespace and name else None
+        return Scene(namespace, name) if namespace and name else None

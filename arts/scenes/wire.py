@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from arts.model import ReplyTo
-from arts.protocol.topics import is_sayable
+from arts.protocol.topics import Scene, is_sayable
 from arts.scenes.events import (
     ButtonClicked,
     ObjectRefused,
@@ -21,7 +21,9 @@ from arts.scenes.events import (
     ViewerLeft,
     ViewerSeen,
 )
-from arts.scenes.model import ProgramKey, SceneId
+from arts.scenes.model import (
+    ProgramKey,
+)
 from arts.scenes.topics import ME, ScenePlace
 
 MAX_BYTES: Final = 64 * 1024
@@ -162,7 +164,7 @@ def _query(value: Any) -> dict[str, str] | None:
 # ---------------------------------------------------------------------------- requests
 
 
-def decode_request(scene: SceneId, payload: bytes) -> SceneRequest | None:
+def decode_request(scene: Scene, payload: bytes) -> SceneRequest | None:
     """What somebody asks about a scene; None if there is nobody to answer."""
     message = _envelope(payload)
     reply_to, object_id = message.get("reply_to"), message.get("object_id")

@@ -1,9 +1,11 @@
 """Programs in ARENA scenes, as somebody in the scene sees them: real brokers, real runtimes."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,6 +16,7 @@ from arts.errors import NotFound
 from tests.support.broker import unique
 from tests.support.realm import counted, is_consecutive, watching
 from tests.support.scene import SceneUser, buttons, scene_user
+from tests.support.script import Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -200,5 +203,67 @@ async def test_the_panel_starts_stops_restarts_and_moves(
         await module.output.until(lambda lines: lines.count("count 1") == 3)
         await client.scene(scene, "hide")
         await joe.panel(lambda panel: panel == {})
+        await builder.delete(key)
+        await gone(client, key)
+
+
+async def test_a_python_program_goes_to_a_runtime_of_arena(
+    builder: SceneUser, client: Client, bare: Script, scene: str
+) -> None:
+    """It is told where the folder is, and fetches it itself: as from ARENA's own orchestrator."""
+    runtime, name, key = str(uuid.uuid4()), unique("launcher"), str(uuid.uuid4())
+    realm = client.topics.realm
+    await bare.listen(f"{realm}/g/public/p/{runtime}")
+    await bare.listen(f"{realm}/s/+/+/p/+/+")
+
+    async def register(action: str) -> None:
+        data = {"uuid": runtime, "type": "runtime", "name": name, "max_nmodules": 10}
+        data |= {"runtime_type": "containerized-modules", "apis": ["python:python3"]}
+        envelope = {"object_id": str(uuid.uuid4()), "action": action, "type": "req"}
+        message = json.dumps(envelope | {"from": runtime, "data": data})
+        await bare.mqtt.publish(f"{realm}/g/public/p/{runtime}", message, qos=1)
+
+    async def told(action: str) -> dict[str, Any]:
+        topic = f"{realm}/s/{scene}/p/{runtime}/{key}"
+        await bare.heard.until(
+            lambda seen: any(m.topic == topic and m.json["action"] == action for m in seen)
+        )
+        found = [m for m in bare.heard.seen if m.topic == topic and m.json["action"] == action]
+        return found[0].json["data"]  # type: ignore[no-any-return]
+
+    await register("create")
+    await builder.create(
+        key, file="box.py", location="jane/py/box", filetype="PY", parent=name, args=["${scene}"]
+    )
+    data = await told("create")
+    assert (data["file"], data["location"], data["filetype"]) == ("box.py", "jane/py/box", "PY")
+    assert (data["uuid"], data["parent"]) == (key, runtime)
+    assert data["args"] == [scene.split("/")[1]]
+    assert f"MID={key}" in data["env"]
+    info = await builder.reaches(key, "running")
+    assert info["runtime"] == name
+    await builder.delete(key)
+    await told("delete")
+    await register("delete")
+
+
+async def test_web_clients_of_arena_ask_for_the_same_program_too(
+    builder: SceneUser, client: Client, bare: Script, scene: str
+) -> None:
+    """Each browser in a scene asks for its ``single`` programs by itself: there is one of it."""
+    key = str(uuid.uuid4())
+    async with watching(client, key) as module:
+        await builder.create(key, args=["20"])
+        await module.reaches("running")
+        await module.output.more(3)
+        data = {"type": "module", "uuid": key, "name": "box", "file": "counter.wasm"}
+        data |= {"location": "", "filetype": "WA", "args": ["20"], "env": [], "channels": []}
+        request = {"object_id": str(uuid.uuid4()), "action": "create", "type": "req", "data": data}
+        for topic in (f"s/{scene}/p/{builder.id}", "proc/control"):
+            payload = json.dumps(request)
+            await bare.mqtt.publish(f"{client.topics.realm}/{topic}", payload, qos=1)
+        await module.output.more(10)
+        assert is_consecutive(counted(module.lines))
+        assert module.document["generation"] == 1
         await builder.delete(key)
         await gone(client, key)

@@ -8,6 +8,7 @@ from typing import Any
 
 from arts.model import ReplyTo
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, Query, Response
+from arts.protocol.topics import Scene
 from arts.scenes import model
 from arts.scenes.events import (
     Answer,
@@ -26,10 +27,13 @@ from arts.scenes.events import (
     ViewerLeft,
     ViewerSeen,
 )
-from arts.scenes.model import ProgramKey, SceneId, SceneSettings
+from arts.scenes.model import (
+    ProgramKey,
+    SceneSettings,
+)
 from arts.scenes.scenes import Scenes
 
-SCENE = SceneId("public", "lobby")
+SCENE = Scene("public", "lobby")
 KEY = "3e6d1c52-6d3c-4a43-9e1c-0d4c8a4f0001"
 OTHER = "3e6d1c52-6d3c-4a43-9e1c-0d4c8a4f0002"
 
@@ -169,7 +173,7 @@ class Stage:
 
     # ------------------------------------------------------------------ the scene
 
-    def put(self, object_id: str = KEY, *, scene: SceneId = SCENE, **data: Any) -> None:
+    def put(self, object_id: str = KEY, *, scene: Scene = SCENE, **data: Any) -> None:
         """Somebody creates a program."""
         key = ProgramKey(scene, object_id)
         self.handle(ObjectSaid(key, "jane_web", "create", program(**data)))

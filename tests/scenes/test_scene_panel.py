@@ -3,12 +3,12 @@
 import pytest
 
 from arts.protocol.messages import MoveModule, Response
+from arts.protocol.topics import Scene
 from arts.scenes.events import ButtonClicked, Linked
-from arts.scenes.model import SceneId
 from tests.scenes.stage import KEY, OTHER, SCENE, Stage
 
 
-def click(stage: Stage, button: str, *, panel: str = "init3d", scene: SceneId = SCENE) -> None:
+def click(stage: Stage, button: str, *, panel: str = "init3d", scene: Scene = SCENE) -> None:
     stage.handle(ButtonClicked(scene, panel, button, by="camera_joe"))
 
 
@@ -108,7 +108,7 @@ def test_buttons_that_are_not_there_do_nothing(stage: Stage, button: str) -> Non
 
 def test_clicks_elsewhere_do_nothing(stage: Stage) -> None:
     click(stage, "Stop box", panel="another")
-    click(stage, "Stop box", scene=SceneId("public", "attic"))
+    click(stage, "Stop box", scene=Scene("public", "attic"))
     stage.ask("hide")
     click(stage, "Stop box")
     assert stage.kinds() == ["create"]

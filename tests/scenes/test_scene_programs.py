@@ -12,6 +12,7 @@ from arts.protocol.messages import (
     Query,
     Response,
 )
+from arts.protocol.topics import Scene
 from arts.scenes.events import (
     Answered,
     Linked,
@@ -20,7 +21,9 @@ from arts.scenes.events import (
     RuntimeChanged,
     StatsHeard,
 )
-from arts.scenes.model import ProgramKey, SceneId
+from arts.scenes.model import (
+    ProgramKey,
+)
 from tests.scenes.stage import KEY, OTHER, SCENE, Stage
 
 
@@ -398,7 +401,7 @@ def test_a_fault_is_not_repeated_as_often_as_it_is_made() -> None:
 def test_two_scenes_cannot_share_a_module() -> None:
     stage = Stage()
     stage.put()
-    other = SceneId("public", "attic")
+    other = Scene("public", "attic")
     stage.put(scene=other)
     topic, message = stage.told[-1]
     assert topic == f"realm/s/public/attic/o/arts-scenes/{KEY}"
