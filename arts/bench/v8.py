@@ -122,7 +122,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Whole runs of a program: seconds of each, and what the last one wrote."""
+    """Whole runs of a program: seconds of each, and how the last one ended and what it wrote."""
 
     seconds: list[float]
     cpu_seconds: list[float]
@@ -130,6 +130,7 @@ class Runs:
     outcome: str
     stdout: bytes
     stderr: bytes
+    result: Any = None
 
 
 def find_node() -> Path:
@@ -278,7 +279,8 @@ class Program:
             [nanoseconds / 1e9 for nanoseconds in answer[clock]] for clock in ("ns", "cpuNs")
         )
         stdout, stderr = _read(answer["stdout"]), _read(answer["stderr"])
-        return Runs(seconds, cpu_seconds, answer["outcome"], stdout, stderr)
+        result = _read(answer.get("result"))
+        return Runs(seconds, cpu_seconds, answer["outcome"], stdout, stderr, result)
 
     def drop(self) -> None:
         """Let the process forget it."""

@@ -183,6 +183,11 @@ export class Instance {
   /** @type {WebAssembly.Table} */ #slotTable;
   /** @type {WebAssembly.Global | null} */ #countdown;
 
+  /** The first memory of the program: what its host functions read and write. */
+  get memory() {
+    return /** @type {WebAssembly.Memory} */ (this.#own("arts.memory.0", WebAssembly.Memory));
+  }
+
   // ------------------------------------------------------------------ pausing
 
   /**

@@ -41,7 +41,7 @@ class Guest {
     this.instance = instance;
     this.wasi = wasi;
     this.pauser = pauser;
-    wasi.attach({ memory: () => memoryOf(instance.exports), park: () => instance.park() });
+    if (instance.program.description.memories > 0) wasi.attach(instance);
     pauser.instance = instance;
   }
 }
@@ -196,7 +196,8 @@ class Host {
       const fresh = (wasi = new Wasi(worldFromJson(world)));
       const imports = withAnswers(fresh.imports, answers, () => null);
       const { exports } = await WebAssembly.instantiate(module, imports);
-      fresh.attach({ memory: () => memoryOf(exports) });
+      const memory = exports["arts.memory.0"] ?? exports.memory;
+      if (memory instanceof WebAssembly.Memory) fresh.attach({ memory });
       const call = /** @type {(...args: any[]) => any} */ (exports[entry]);
       const before = cpuTime();
       ended = timed(fresh, () => ({ parked: false, result: call(...fromJson(args)) }));
@@ -282,11 +283,6 @@ function isPrepared(module) {
   return WebAssembly.Module.customSections(module, "arts.migratable").length > 0;
 }
 
-/** @param {WebAssembly.Exports} exports @returns {WebAssembly.Memory} */
-function memoryOf(exports) {
-  return /** @type {WebAssembly.Memory} */ (exports["arts.memory.0"] ?? exports.memory);
-}
-
 /** @param {any} world */
 function worldFromJson(world = {}) {
   return /** @type {import("./wasi.mjs").WasiOptions} */ (fromJson(world));
@@ -325,6 +321,9 @@ function fromJson(value) {
 /** @param {unknown} error */
 function errorToJson(error) {
   const known = error instanceof MigratableError ? error.code : undefined;
+  if (error instanceof WebAssembly.Exception) {
+    return { code: "Exception", message: "an exception left the program" };
+  }
   if (!(error instanceof Error)) return { code: "thrown", message: String(error) };
   return { code: known ?? error.name, message: error.message };
 }

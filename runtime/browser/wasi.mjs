@@ -93,9 +93,7 @@ export class Wasi {
   /** What the program said when it left by `proc_exit`; null while it has not. */
   /** @type {number | null} */ exitCode = null;
 
-  /** @type {() => WebAssembly.Memory} */ #memory = () => {
-    throw new Error("the world is not attached to an instance");
-  };
+  /** @type {WebAssembly.Memory | undefined} */ #memory;
   /** @type {() => number | boolean} */ #park = () => EAGAIN;
   /** @type {Uint8Array[]} */ #args;
   /** @type {Uint8Array[]} */ #env;
@@ -126,12 +124,12 @@ export class Wasi {
   }
 
   /**
-   * Give the world its program: where it writes to, and what a reader does that must wait.
-   * @param {{ memory: () => WebAssembly.Memory, park?: () => number | boolean }} program
+   * Give the world its program: its memory, and what a reader does that must wait.
+   * @param {{ memory: WebAssembly.Memory, park?: () => number | boolean }} program
    */
-  attach({ memory, park }) {
-    this.#memory = memory;
-    if (park) this.#park = park;
+  attach(program) {
+    this.#memory = program.memory;
+    if (program.park) this.#park = () => /** @type {any} */ (program).park();
   }
 
   /** More input. @param {string | Uint8Array} more */
@@ -415,13 +413,18 @@ export class Wasi {
 
   // ------------------------------------------------------------------ inside
 
+  get #buffer() {
+    if (!this.#memory) throw new Error("the world has no program: attach one");
+    return this.#memory.buffer;
+  }
+
   get #view() {
-    return new DataView(this.#memory().buffer);
+    return new DataView(this.#buffer);
   }
 
   /** @param {number} at @param {number} size */
   #bytes(at, size) {
-    return new Uint8Array(this.#memory().buffer, at, size);
+    return new Uint8Array(this.#buffer, at, size);
   }
 
   /** @param {number} at @param {number} count @returns {Uint8Array[]} */

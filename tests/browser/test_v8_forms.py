@@ -15,7 +15,7 @@ from arts.migratable import Frames, Options, Poll, describe, prepare
 from tests.browser.moves import PROGRAMS, arguments, in_wasmtime, prepared, to_v8, to_wasmtime
 from tests.migratable import host
 from tests.migratable.differential import FORMS
-from tests.migratable.test_constructs import COMBINATIONS, CONSTRUCTS, SPIN
+from tests.migratable.test_constructs import COMBINATIONS, CONSTRUCTS, LEGACY, SPIN, assemble
 
 PRIMARY = [form for form in FORMS if "primary" in form]
 POINTS = 5
@@ -50,7 +50,7 @@ class Traveller:
             try:
                 if other.run() != "parked":
                     return repr(other.result), pauses
-            except wasmtime.Trap:
+            except (wasmtime.Trap, wasmtime.WasmtimeError):
                 return "trap", pauses
             pauses += 1
             guest = self.program.restore(to_v8(other))
@@ -60,7 +60,7 @@ class Traveller:
         try:
             return guest.run(self.entry, polls=polls)
         except V8Error as error:
-            if error.code != "RuntimeError":
+            if error.code not in ("RuntimeError", "Exception"):
                 raise
             return v8.Turn("trapped", 0.0, result=Trapped())
 
@@ -72,15 +72,9 @@ class Trapped:
         return "trap"
 
 
-@pytest.mark.parametrize(("name", "form"), COMBINATIONS)
-def test_constructs_move_between_engines(node: Node, name: str, form: str) -> None:
-    text, expected = CONSTRUCTS[name]
-    wasm = wasmtime.wat2wasm(f"(module {text.replace('SPIN', SPIN)})")
-    traveller = Traveller(
-        node,
-        prepare(wasm, Options(Poll.COUNTDOWN, **FORMS[form])),
-        "_start" if "start" in name else "f",
-    )
+def check_construct(node: Node, wasm: bytes, entry: str, expected: str, form: str) -> None:
+    """Undisturbed, and paused at every so many polls, it comes to what it shall."""
+    traveller = Traveller(node, prepare(wasm, Options(Poll.COUNTDOWN, **FORMS[form])), entry)
     outcome = expected.partition(" ")[0]
     assert traveller.in_place(0) == (outcome, 0)
     for polls in (1, 2, 3, 5):
@@ -88,6 +82,28 @@ def test_constructs_move_between_engines(node: Node, name: str, form: str) -> No
         assert found == outcome
         assert pauses > 0 or polls > 1, "it has too few polls"
         assert traveller.moving(polls) == (outcome, pauses)
+
+
+@pytest.mark.parametrize(("name", "form"), COMBINATIONS)
+def test_constructs_move_between_engines(node: Node, name: str, form: str) -> None:
+    text, expected = CONSTRUCTS[name]
+    wasm = wasmtime.wat2wasm(f"(module {text.replace('SPIN', SPIN)})")
+    check_construct(node, wasm, "_start" if "start" in name else "f", expected, form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", LEGACY)
+def test_legacy_exceptions_mean_what_v8_says(node: Node, name: str, form: str) -> None:
+    """Unlike wasmtime it knows them itself: the original is the oracle of its replacement."""
+    text, expected = LEGACY[name]
+    wasm = assemble(f"(module (memory 1) {text.replace('SPIN', SPIN)})")
+    try:
+        found = str(node.load(wasm).time(entry="f").result)
+    except V8Error as error:
+        assert error.code == "Exception"
+        found = "trap None"
+    assert found == expected
+    check_construct(node, wasm, "f", expected, form)
 
 
 # ------------------------------------------------------------------------ programs

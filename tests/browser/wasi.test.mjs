@@ -11,7 +11,7 @@ const text = (bytes) => new TextDecoder().decode(bytes);
 function world(options, made = new Wasi(options)) {
   const memory = new WebAssembly.Memory({ initial: 1 });
   let parked = 0;
-  made.attach({ memory: () => memory, park: () => (parked++, 0) });
+  made.attach({ memory, park: () => (parked++, 0) });
   const view = () => new DataView(memory.buffer);
   const put = (at, string) => {
     const bytes = new TextEncoder().encode(string);
@@ -99,7 +99,7 @@ test("input comes line by line, then waits, then ends", () => {
 
 test("who cannot park is told to try again", () => {
   const wasi = new Wasi({ atEnd: false });
-  wasi.attach({ memory: () => new WebAssembly.Memory({ initial: 1 }) });
+  wasi.attach({ memory: new WebAssembly.Memory({ initial: 1 }) });
   assert.equal(wasi.imports.wasi_snapshot_preview1.fd_read(0, 0, 1, 8), 6);
 });
 
@@ -234,6 +234,10 @@ test("a file tree that contradicts itself is refused", () => {
   assert.throws(() => new Wasi({ files: { "/": "" } }), /names no file/);
 });
 
+test("a world without a program says so", () => {
+  assert.throws(() => new Wasi().imports.wasi_snapshot_preview1.args_sizes_get(0, 0), /attach one/);
+});
+
 test("leaving is a trap, with the code beside it", () => {
   const { wasi, calls } = world();
   assert.throws(() => calls.proc_exit(3), WebAssembly.RuntimeError);
@@ -243,7 +247,7 @@ test("leaving is a trap, with the code beside it", () => {
 test("addresses may lie beyond 2 GiB", () => {
   const memory = new WebAssembly.Memory({ initial: 32769 });
   const wasi = new Wasi();
-  wasi.attach({ memory: () => memory });
+  wasi.attach({ memory });
   assert.equal(wasi.imports.wasi_snapshot_preview1.clock_time_get(0, 0n, -(2 ** 31) + 8), 0);
   assert.equal(new DataView(memory.buffer).getBigUint64(2 ** 31 + 8, true), 1_000_000n);
 });

@@ -18,6 +18,7 @@ import aiomqtt
 import pytest
 import pytest_asyncio
 
+from arts.bench.v8 import find_node
 from arts.bus.broker import open_broker
 from arts.cli.local_realm import LocalRealm
 from arts.client import Client
@@ -210,6 +211,18 @@ async def test_a_program_prepared_by_hand(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(code)
     said = await run(sys.executable, "script.py", "app.wasm", cwd=tmp_path)
     assert re.search(r"functions can be suspended\n\d+ bytes of continuations\n", said)
+
+
+async def test_a_host_in_javascript(realm: LocalRealm, tmp_path: Path) -> None:
+    whole, *_ = blocks(HOWTO / "host-programs-in-javascript.md", "js")
+    (tmp_path / "host.mjs").write_text(whole)
+    (tmp_path / "browser").symlink_to(ROOT / "runtime" / "browser")
+    async with Client.connect(realm.broker_url, realm.name) as client:
+        stored = await client.upload(ROOT / "wasm-apps" / "stdinread" / "stdinread.wasm")
+    assert realm.http_url is not None
+    node = str(find_node())
+    said = await run(node, "host.mjs", realm.http_url, stored["digest"], cwd=tmp_path)
+    assert said == "got: one\ngot: two\n\n"
 
 
 def address(realm: LocalRealm) -> tuple[str, int]:
