@@ -204,7 +204,13 @@ class Host {
       cpuTimes.push(cpuTime() - before);
       times.push(ended.ns);
     }
-    return { ...ended, ns: times, cpuNs: cpuTimes, stdout: toJson(wasi?.stdout), stderr: toJson(wasi?.stderr) };
+    return {
+      ...ended,
+      ns: times,
+      cpuNs: cpuTimes,
+      stdout: toJson(wasi?.stdout),
+      stderr: toJson(wasi?.stderr),
+    };
   }
 
   /** @param {Guest} guest */
