@@ -164,6 +164,36 @@ async def test_a_broker_of_ones_own(tmp_path: Path) -> None:
                     await asyncio.sleep(0.1)
 
 
+async def test_a_deployment_of_old(tmp_path: Path) -> None:
+    page = HOWTO / "point-a-deployment-at-arts.md"
+    (serve,) = script(page)
+    (code,) = blocks(page, "python")
+    (tmp_path / "check.py").write_text(code)
+    async with open_broker("embedded", tmp_path / "broker") as broker:
+        env = {"ARTS_DATA_DIR": str(tmp_path / "data")}
+        words = [broker.url if word.startswith("mqtt") else word for word in serve[1:]]
+        words[words.index("--http-port") + 1] = "0"
+        async with (
+            started(*ARTS, *words, env=env, cwd=tmp_path),
+            Client.connect(broker.url, "realm", timeout=PATIENCE) as client,
+        ):
+            notice = await client.supervisor(timeout=PATIENCE)
+            host, port = broker.url.removeprefix("mqtt://").split(":")
+            assert notice.http_url
+            said = await run(
+                sys.executable, "check.py", host, port, "realm", notice.http_url, cwd=tmp_path
+            )
+            assert await online(client) == set(), "it leaves nothing behind"
+    assert said.splitlines() == [
+        "ARTS starts check.py",
+        "SilverLine 2022 starts check.py",
+        "SilverLine starts check.py",
+        "ARENA starts check.py",
+        "/arts-api/v1/runtimes/ answers",
+        "/api/runtimes/ answers",
+    ]
+
+
 async def online(client: Client) -> set[str]:
     """The names of the runtimes that are there."""
     runtimes = (await client.query("realm"))["runtimes"]
