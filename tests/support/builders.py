@@ -136,10 +136,10 @@ class World:
         records = [record for record in self.store.values() if record is not None]
         return self._done(self.realm.restore(records, self.now))
 
-    def reply_to(self, object_id: str | None = None) -> ReplyTo:
+    def reply_to(self, object_id: str | None = None, dialect: str = "native") -> ReplyTo:
         """Where the next answer is owed."""
         self.asked += 1
-        return ReplyTo(topic="client", object_id=object_id or f"q{self.asked}")
+        return ReplyTo("client", object_id or f"q{self.asked}", dialect)
 
     # ------------------------------------------------------------------ runtimes
 

@@ -160,6 +160,9 @@ class Arena:
         )
 
     def _details(self, details: dict[str, Any]) -> dict[str, Any]:
+        moved = details.get("module")
+        if isinstance(moved, dict):
+            return details | {"module": self._details(moved)}
         if details.get("type") == "runtime":
             return {
                 **details["traits"],

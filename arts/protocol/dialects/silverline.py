@@ -222,14 +222,21 @@ class SilverLine:
     def _accepted(self, to: ReplyTo, answer: m.Response) -> dict[str, Any]:
         details = answer.details
         if isinstance(details, dict):
-            if details.get("type") == "runtime":
-                gone = {"status": "D"} if to.action == "delete" else {}
-                details = self.runtime_fields(details) | gone
-            elif details.get("type") == "manager":
-                details = {k: details[k] for k in ("uuid", "name")} | {"status": "A"}
-            elif "filename" in details:
-                details = self.shown(details)
+            details = self._details(details)
+            if (to.kind, to.action) == ("runtime", "delete"):
+                details["status"] = "D"
         return {"result": "ok", "details": details}
+
+    def _details(self, details: dict[str, Any]) -> dict[str, Any]:
+        """Whatever the realm answers, in the words there are for it here."""
+        moved = details.get("module")
+        if isinstance(moved, dict):
+            return details | {"module": self._details(moved)}
+        if details.get("type") == "runtime":
+            return self.runtime_fields(details)
+        if details.get("type") == "manager":
+            return {"uuid": details["uuid"], "name": details["name"], "status": "A"}
+        return self.shown(details) if "filename" in details else details
 
     def forward(self, runtime: str, command: m.AnyCommand) -> Sequence[Outgoing]:
         """Starts and stops; it understands nothing else."""

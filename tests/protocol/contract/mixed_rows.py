@@ -8,6 +8,7 @@ from tests.protocol.contract import (
     CONTROL,
     MOD,
     RT,
+    RT2,
     arena_runtime,
     arts_runtime,
     module,
@@ -126,3 +127,61 @@ async def _gone(wire: Wire, asker: str, forward: Said) -> None:
 for _asker in ASKED:
     for _runner in RUNTIMES:
         _mix(_asker, _runner)
+
+
+# ---------------------------------------------------------------------------- live moves
+
+MOVES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ARTS": (CONTROL, request("delete", module(send_to_runtime=RT2))),
+    "SilverLine": (CONTROL, request("delete", module(send_to_runtime="native 2"), "req")),
+    "ARENA": (
+        f"{SCENE}/{MOD}",
+        request("delete", module(send_to_runtime=RT2), "req", **{"from": "me"}),
+    ),
+}
+NATIVE = ["events", "snapshot"]
+
+
+async def native_runtime(wire: Wire, uuid: str, name: str) -> None:
+    """A runtime of ours, which can move modules."""
+    data = {"type": "runtime", "uuid": uuid, "name": name, "instance": "i", "features": NATIVE}
+    await wire.say("realm/proc/reg", request("create", data, reply_to="realm/proc/reply/x"))
+
+
+async def report(wire: Wire, runtime: str, kind: str, generation: int, **data: Any) -> list[Said]:
+    """What a runtime of ours reports."""
+    fields = {"kind": kind, "runtime": runtime, "instance": "i", "uuid": MOD} | data
+    said = request(kind, fields | {"generation": generation}, "arts_event")
+    return await wire.say(f"realm/proc/events/{runtime}", said)
+
+
+def _move(asker: str) -> None:
+    @row(f"6 migration: a live move between native runtimes, asked in {asker}")
+    async def move(wire: Wire) -> None:
+        await native_runtime(wire, RT, "native 1")
+        topic, asked = ASKED[asker]
+        forward, answer = await wire.say(topic, asked | {"data": asked["data"] | {"file": "m"}})
+        assert (forward.topic, forward.payload["action"]) == (f"{CONTROL}/{RT}", "create")
+        assert answer.payload["data"]["result"] == "ok"
+        await report(wire, RT, "started", 1)
+        await native_runtime(wire, RT2, "native 2")
+        (prepare,) = await wire.say(*MOVES[asker])
+        assert (prepare.topic, prepare.payload["action"]) == (f"{CONTROL}/{RT2}", "prepare")
+        step = {"migration": prepare.payload["data"]["migration"]}
+        await report(wire, RT2, "ready", 2, **step)
+        await report(wire, RT, "frozen", 2, **step, digest="d", size=1)
+        await report(wire, RT2, "restored", 2, **step, digest="d")
+        answer = (await report(wire, RT2, "resumed", 2, **step))[-1]
+        expected = ANSWERS[asker]
+        assert (answer.topic, answer.payload["type"]) == expected
+        assert answer.payload["data"]["result"] == "ok"
+        moved = answer.payload["data"]["details"]
+        assert (moved["from"], moved["to"]) == ("native 1", "native 2")
+        parent = moved["module"]["parent"]
+        assert parent == ({"uuid": RT2} if asker == "ARTS" else RT2)
+
+    del move
+
+
+for _asker in MOVES:
+    _move(_asker)
