@@ -9,6 +9,27 @@
  */
 
 import { Files } from "./files.mjs";
+import {
+  ALL_RIGHTS,
+  ANSWERS,
+  CHARACTER_DEVICE,
+  CREATE,
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  EROFS,
+  ESPIPE,
+  SUCCESS,
+  WANT_DIRECTORY,
+  bytesOf,
+  concatenate,
+  directoryEntry,
+  kindOf,
+  total,
+} from "./wasi-data.mjs";
 
 /** @typedef {import("./files.mjs").Node} Node */
 
@@ -36,56 +57,9 @@ import { Files } from "./files.mjs";
  * @property {[fd: number, path: string, offset: number][]} open files and directories
  */
 
-const SUCCESS = 0;
-const EAGAIN = 6;
-const EBADF = 8;
-const EINVAL = 28;
-const EISDIR = 31;
-const ENOENT = 44;
-const ENOSYS = 52;
-const ENOTDIR = 54;
-const EROFS = 69;
-const ESPIPE = 70;
-
-const CHARACTER_DEVICE = 2;
-const DIRECTORY = 3;
-const REGULAR_FILE = 4;
-
-const CREATE = 1;
-const WANT_DIRECTORY = 2;
 const TICK_MS = 1;
 const ROOT = 3;
-const ALL_RIGHTS = (1n << 29n) - 1n;
 
-/** Functions that need no more than one answer. */
-const ANSWERS = {
-  fd_advise: SUCCESS,
-  fd_allocate: EROFS,
-  fd_datasync: SUCCESS,
-  fd_fdstat_set_flags: SUCCESS,
-  fd_fdstat_set_rights: SUCCESS,
-  fd_filestat_set_size: EROFS,
-  fd_filestat_set_times: EROFS,
-  fd_pwrite: EBADF,
-  fd_renumber: ENOSYS,
-  fd_sync: SUCCESS,
-  path_create_directory: EROFS,
-  path_filestat_set_times: EROFS,
-  path_link: EROFS,
-  path_readlink: EINVAL,
-  path_remove_directory: EROFS,
-  path_rename: EROFS,
-  path_symlink: EROFS,
-  path_unlink_file: EROFS,
-  proc_raise: ENOSYS,
-  sched_yield: SUCCESS,
-  sock_accept: ENOSYS,
-  sock_recv: ENOSYS,
-  sock_send: ENOSYS,
-  sock_shutdown: ENOSYS,
-};
-
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The world of one instance. */
@@ -115,7 +89,7 @@ export class Wasi {
     seed = 1,
   } = {}) {
     this.#args = args.map(bytesOf);
-    this.#env = Object.entries(env).map(([name, value]) => encoder.encode(`${name}=${value}`));
+    this.#env = Object.entries(env).map(([name, value]) => bytesOf(`${name}=${value}`));
     this.#stdin = bytesOf(stdin);
     this.#atEnd = atEnd;
     this.#random = seed & 0x7fffffff;
@@ -511,43 +485,4 @@ function trap() {
     unreachable = /** @type {any} */ (new WebAssembly.Instance(module).exports.t);
   }
   /** @type {() => never} */ (unreachable)();
-}
-
-/** @param {Node} node */
-function kindOf(node) {
-  return "entries" in node ? DIRECTORY : REGULAR_FILE;
-}
-
-/** @param {bigint} next @param {string} title @param {Node} node */
-function directoryEntry(next, title, node) {
-  const name = encoder.encode(title);
-  const entry = new Uint8Array(24 + name.length);
-  const view = new DataView(entry.buffer);
-  view.setBigUint64(0, next, true);
-  view.setBigUint64(8, node.inode, true);
-  view.setUint32(16, name.length, true);
-  view.setUint8(20, kindOf(node));
-  entry.set(name, 24);
-  return entry;
-}
-
-/** @param {string | Uint8Array} content */
-function bytesOf(content) {
-  return typeof content === "string" ? encoder.encode(content) : content;
-}
-
-/** @param {Uint8Array[]} chunks */
-function total(chunks) {
-  return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-}
-
-/** @param {Uint8Array[]} chunks */
-function concatenate(chunks) {
-  const all = new Uint8Array(total(chunks));
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
 }
