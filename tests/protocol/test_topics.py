@@ -21,6 +21,7 @@ T = Topics("realm")
         (T.supervisor_state, "realm/proc/state/supervisor"),
         (T.runtime_state("r"), "realm/proc/state/runtime/r"),
         (T.module_state("m"), "realm/proc/state/module/m"),
+        (T.scene("public/lobby"), "realm/proc/scene/public/lobby"),
         (T.stdio("stdout", "m"), "realm/proc/debug/stdout/m"),
         (T.snapshot_data("x"), "realm/proc/snapshot/x/data"),
         (T.snapshot_credit("x"), "realm/proc/snapshot/x/credit"),
