@@ -50,7 +50,7 @@ def test_an_unknown_dialect_is_ours() -> None:
     assert json.loads(said[0].payload)["type"] == "arts_resp"
 
 
-@pytest.mark.parametrize("dialect", OLD)
+@pytest.mark.parametrize("dialect", ["silverline2022", "silverline", "arena"])
 def test_an_answer_in_plain_words_is_passed_on(dialect: str) -> None:
     to = ReplyTo("realm/proc/reg/r", "q", dialect, kind="module", action="create")
     (said,) = DIALECTS.answer(to, m.Response(ok=True, details="done"))
