@@ -6,6 +6,7 @@ them in memory and tests/integration over real brokers.
 
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -29,7 +30,7 @@ def row(name: str) -> Callable[[Row], Row]:
     """This function is the row of that name: section, and what it is about."""
 
     def register(function: Row) -> Row:
-        who = function.__module__.rpartition(".")[2].removesuffix("_rows")
+        who = function.__module__.rpartition(".")[2].partition("_")[0]
         full = f"{name} ({who})"
         assert full not in ROWS, full
         ROWS[full] = function
@@ -85,8 +86,8 @@ def module(uuid: str = MOD, **data: Any) -> dict[str, Any]:
 
 def all_rows() -> dict[str, Row]:
     """Every row by its name."""
-    for who in ("arts", "silverline", "arena", "mixed"):
-        import_module(f"{__name__}.{who}_rows")
+    for file in sorted(Path(__file__).parent.glob("*_rows.py")):
+        import_module(f"{__name__}.{file.stem}")
     return ROWS
 
 
