@@ -115,20 +115,20 @@ async def test_a_flood_loses_nothing_on_the_move(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "lines"),
+    ("name", "lines", "movable"),
     [
-        ("startsection", ["started", "main"]),
-        ("externref", ["main"]),
-        ("tables", ["old", "new"]),
+        ("startsection", ["started", "main"], True),
+        ("tables", ["old", "new"], True),
+        ("externref", ["main"], False),
     ],
 )
-async def test_what_cannot_be_moved_runs_all_the_same(
-    client: Client, name: str, lines: list[str]
+async def test_what_is_unusual_runs_whether_it_can_be_moved_or_not(
+    client: Client, name: str, lines: list[str], movable: bool
 ) -> None:
     async with module(client, f"faulty/{name}", until=ENDED) as faulty:
         assert faulty.document["state"] == "exited", faulty.document["detail"]
         assert faulty.lines == lines
-        assert faulty.document["program"]["refusal"]
+        assert (faulty.document["program"]["refusal"] is None) is movable
 
 
 async def test_its_move_is_refused_with_the_reason(client: Client) -> None:

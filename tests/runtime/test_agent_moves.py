@@ -70,8 +70,9 @@ async def test_a_life_time_is_not_renewed_by_moving(pair: Fleet) -> None:
     await pair.printed(3)
     module, _ = await pair.move(module, "a", "b")
     (copy,) = pair.agents["b"]._copies.values()
-    assert copy.instance is not None
+    assert await copy.pause(5.0)
     assert copy.capture(()).lived_seconds > 0.0
+    copy.run()
     report = await pair.report("failed")
     assert (report.runtime, report.code) == ("b", "limit_exceeded")
 
