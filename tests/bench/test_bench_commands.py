@@ -56,6 +56,22 @@ CASES = {
             "rss_parked_10_mb",
         },
     ),
+    "programs": (
+        ["--names", "cxx-legacy,rust", "--moves", "2"],
+        {
+            "toolchain",
+            "bytes",
+            "prepared_bytes",
+            "prepare_cpu_seconds",
+            "snapshot_raw_bytes",
+            "snapshot_elided_bytes",
+            "snapshot_compressed_bytes",
+            "stack_bytes",
+            "stack_points",
+            "restore_cold_ms",
+            "restore_warm_ms",
+        },
+    ),
 }
 
 

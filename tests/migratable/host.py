@@ -52,13 +52,20 @@ class Exit(Exception):
 
 
 class Program:
-    """A prepared program, compiled once; remembers the continuations it made."""
+    """A prepared program, compiled once; remembers the continuations it made.
 
-    def __init__(self, prepared: bytes, small_loop: int = 256) -> None:
+    ``compiled``: the compiled module, as bytes, where there is one already.
+    """
+
+    def __init__(
+        self, prepared: bytes, small_loop: int = 256, compiled: bytes | None = None
+    ) -> None:
         self.prepared = prepared
         self.description = describe(prepared)
         self.continuations = Continuations(prepared, small_loop)
-        self.module = Module(ENGINE, prepared)
+        self.module = (
+            Module(ENGINE, prepared) if compiled is None else Module.deserialize(ENGINE, compiled)
+        )
         self._linked: dict[tuple[ResumePoint, ...], Module] = {}
 
     def continue_at(self, points: list[ResumePoint]) -> Module:
@@ -110,6 +117,7 @@ class Guest:
         self.world = world or World()
         self.store = Store(ENGINE)
         self.linker = Linker(ENGINE)
+        self.linker.allow_shadowing = True  # a program may import a function twice
         self.custom = imports or {}
         for entry in program.module.imports:
             self._define(entry)
