@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo up test quick cover check types lint format bench wasm-apps docs clean setup setup-dev
+.PHONY: help demo up test quick cover check types lint format bench matrix wasm-apps docs clean setup setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -58,6 +58,11 @@ format: setup-dev
 
 bench: setup-dev  ## the figures of docs/explanation/performance.md
 	@for b in control-plane migration engine programs; do $(BIN)/arts bench $$b --json || exit 1; done
+
+matrix: setup-dev  ## kill everybody in each phase of a move, and write down how it ended
+	@rm -f .crash-matrix; ARTS_CRASH_MATRIX=.crash-matrix $(BIN)/python -m pytest \
+	  tests/faults/test_crash_matrix.py -k test_a_cell $(ARGS)
+	@$(BIN)/python -m tests.faults.crash_matrix .crash-matrix; rm -f .crash-matrix
 
 wasm-apps: setup-dev  ## rebuild the example programs
 	@$(BIN)/python wasm-apps/build.py

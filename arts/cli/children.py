@@ -26,7 +26,7 @@ class Child:
     ) -> None:
         """``environment`` is added to ours: it is the place for what others must not read."""
         self.name = name
-        self._environment = environment
+        self.environment = dict(environment)
         self._arguments = [*arguments, "--exit-with-parent"]
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -45,7 +45,7 @@ class Child:
                 "-m",
                 "arts",
                 *self._arguments,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self.environment},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,

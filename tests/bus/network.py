@@ -13,8 +13,8 @@ from arts.bus.base import Bus, BusEvent, Received, Session, Will
 from arts.bus.memory import MemoryBroker, MemoryBus, MemorySession
 from arts.bus.mqtt import MqttBus
 from arts.bus.session import MqttSession
-from tests.bus.proxy import Proxy
 from tests.support.broker import unique
+from tests.support.proxy import Proxy
 
 PATIENCE = 15.0
 """Seconds after which something that must happen has not."""

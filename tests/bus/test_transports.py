@@ -13,8 +13,8 @@ from arts.bus.mqtt import MqttBus
 from arts.bus.session import MqttSession
 from tests.bus.certificate import make_certificate
 from tests.bus.network import event_of, eventually, messages
-from tests.bus.proxy import Proxy
 from tests.support.broker import unique
+from tests.support.proxy import Proxy
 
 
 @pytest.mark.parametrize("scheme", ["mqtt", "mqtts", "ws", "wss"])

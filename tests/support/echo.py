@@ -4,62 +4,98 @@ Knows the topics on both sides of the module. Does not know what happens to it m
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from arts.client import Client
 from tests.support.broker import unique
 from tests.support.realm import Observer, Watched, module
 
 _LAST = "the end"
+_AHEAD = 500
+_PAUSE = 0.005
 
 
 class Conversation:
     """One message after the other; the answers as they come."""
 
-    def __init__(self, client: Client, topic: str) -> None:
+    def __init__(self, client: Client, topic: str, end: str) -> None:
+        self.judge: Callable[[], None] = self.assert_exactly_once
+        """What must be true of the answers in the end; a test may expect less."""
         self.answers: Observer[str] = Observer()
         self._client = client
         self._topic = topic
-        self._sent = 0
+        self._end = end
+        self.sent = 0
 
     async def talk(self, interval: float) -> None:
-        """Send a message every ``interval`` seconds, until cancelled."""
+        """Send a message every ``interval`` seconds, several at once if need be; until cancelled.
+
+        Waits for answers when it is far ahead: more would measure the queues in between.
+        """
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            self._sent += 1
-            self._client.publish(f"{self._topic}/in", f"message {self._sent}".encode())
-            await asyncio.sleep(interval)
+            if self.sent - len(self.answers.seen) > _AHEAD:
+                due = loop.time() + _PAUSE  # this rate cannot be reached here
+            while due <= loop.time():
+                self.sent += 1
+                due += interval
+                self._client.publish(
+                    f"{self._topic}/in", f"message {self.sent}{self._end}".encode()
+                )
+            await asyncio.sleep(max(_PAUSE, due - loop.time()))
 
     async def listen(self) -> None:
         """Collect answers until cancelled."""
         async with self._client.messages(f"{self._topic}/out") as messages:
             async for message in messages:
-                self.answers.add(message.payload.decode())
+                self.answers.add(message.payload.decode().removesuffix(self._end))
 
     async def finish(self) -> None:
         """Say the last word and wait for its answer: whatever came twice has come by then."""
-        self._client.publish(f"{self._topic}/in", _LAST.encode())
+        self._client.publish(f"{self._topic}/in", f"{_LAST}{self._end}".encode())
         await self.answers.until(lambda seen: _LAST in seen)
 
     def assert_exactly_once(self) -> None:
         """Each message was answered once, in the order in which they were sent."""
-        assert self.answers.seen == [*(f"message {n + 1}" for n in range(self._sent)), _LAST]
+        expected = [*(f"message {n + 1}" for n in range(self.sent)), _LAST]
+        assert self.answers.seen == expected, f"{self.summary()}: {self.answers.seen}"
+
+    def assert_in_order(self) -> None:
+        """Where a crash may lose or repeat: no answer is new after a later one."""
+        numbers = [int(a.removeprefix("message ")) for a in self.answers.seen if a != _LAST]
+        first = list(dict.fromkeys(numbers))
+        assert first == sorted(first), self.summary()
+
+    def summary(self) -> str:
+        """How many messages were answered not at all, or more than once."""
+        counts = Counter(self.answers.seen)
+        lost = sum(1 for n in range(self.sent) if f"message {n + 1}" not in counts)
+        return f"{self.sent} sent, {lost} lost, {sum(counts.values()) - len(counts)} doubled"
 
 
 @asynccontextmanager
 async def conversation(
-    client: Client, *, interval: float
+    client: Client, *, interval: float, program: str = "echo", end: str = "", **fields: Any
 ) -> AsyncIterator[tuple[Watched, Conversation]]:
-    """An ``echo`` module that is talked to; judged at the end."""
+    """An ``echo`` module (or one like it) that is talked to; judged at the end.
+
+    ``end``: what it takes as the end of a message, if a message of its own is not enough.
+    """
     topic = unique(f"{client.topics.realm}/echo")
     channels = [
         {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r"},
         {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w"},
     ]
-    talking = Conversation(client, topic)
+    talking = Conversation(client, topic, end)
     listener = asyncio.create_task(talking.listen(), name="answers of echo")
     try:
-        async with module(client, "echo", channels=channels) as echo:
+        async with module(
+            client, program, *fields.pop("args", ()), channels=channels, **fields
+        ) as echo:
             speaker = asyncio.create_task(talking.talk(interval), name="messages to echo")
             try:
                 yield echo, talking
@@ -67,7 +103,7 @@ async def conversation(
                 speaker.cancel()
                 await asyncio.wait([speaker])
             await talking.finish()
-            talking.assert_exactly_once()
+            talking.judge()
     finally:
         listener.cancel()
         await asyncio.wait([listener])

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from arts.cli.local_realm import LocalRealm, RealmPlan, local_realm
 from arts.client import Client, OutputLine
 from arts.errors import NotFound
 from tests.support.broker import require, unique
+from tests.support.proxy import Proxy
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -65,6 +67,29 @@ async def running_realm(
     )
     async with local_realm(plan, print) as realm:
         yield realm
+
+
+@asynccontextmanager
+async def behind_proxies(realm: LocalRealm) -> AsyncIterator[dict[str, Proxy]]:
+    """Each runtime restarted behind a line of its own to the broker, by name; undone at the end."""
+    broker = urlsplit(realm.broker_url)
+    proxies: dict[str, Proxy] = {}
+    try:
+        for child in realm.runtimes:
+            proxy = proxies[child.name] = Proxy(broker.port or 1883)
+            await proxy.start()
+            await child.stop()
+            child.environment["ARTS_BROKER"] = f"mqtt://127.0.0.1:{proxy.port}"
+            await child.start()
+        yield proxies
+    finally:
+        for child in realm.runtimes:
+            proxies[child.name].accept()
+            proxies[child.name].heal()
+            await child.stop()
+            child.environment["ARTS_BROKER"] = realm.broker_url
+            await child.start()
+            await proxies[child.name].stop()
 
 
 @asynccontextmanager

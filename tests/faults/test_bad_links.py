@@ -1,0 +1,147 @@
+"""Moves over lines that are slow, cut or silent: done or called off in time, and nobody is deaf.
+
+Each runtime has a line of its own to the broker (``tests.support.proxy``), so one side can suffer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from arts.cli.local_realm import LocalRealm
+from arts.client import Client
+from arts.errors import MigrationFailed, Unplaceable
+from tests.support.echo import conversation
+from tests.support.faults import assert_alive_once, instances, until_online
+from tests.support.proxy import Proxy
+from tests.support.realm import PATIENCE, behind_proxies, client_of
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(150),
+    pytest.mark.slow,
+]
+
+MEGABIT = 125_000.0
+Lines = dict[str, Proxy]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def lines(processes: LocalRealm) -> AsyncIterator[Lines]:
+    """The lines of the runtimes, by their names."""
+    async with client_of(processes) as client:
+        before = await instances(client)
+        async with behind_proxies(processes) as lines:
+            await until_online(client, processes, unlike=before)
+            before = await instances(client)
+            yield lines
+        await until_online(client, processes, unlike=before)
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def sound(realm: LocalRealm, lines: Lines) -> AsyncIterator[None]:
+    """No test inherits a bad line, and the realm is repaired over good ones."""
+    yield
+    for line in lines.values():
+        line.slow()
+        line.accept()
+        line.heal()
+
+
+async def move(client: Client, module: str) -> bool:
+    """Whether it moved; it must be one or the other within all deadlines of a move."""
+    try:
+        await client.move(module, timeout=PATIENCE)
+    except (MigrationFailed, Unplaceable):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("latency", "rate"),
+    [(0.05, float("inf")), (0.0, MEGABIT), (0.1, MEGABIT)],
+    ids=["latency", "1 Mbit/s", "both"],
+)
+async def test_a_slow_line_only_takes_longer(
+    realm: LocalRealm, client: Client, lines: Lines, latency: float, rate: float
+) -> None:
+    async with conversation(client, interval=0.05) as (echo, talking):
+        await talking.answers.more(3)
+        for line in lines.values():
+            line.slow(latency=latency, bytes_per_second=rate)
+        for _ in range(2):
+            assert await move(client, echo.uuid)
+            await talking.answers.more(3)
+        for line in lines.values():
+            line.slow()
+        await assert_alive_once(client, realm, echo)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize(("how", "pause"), [("cut", 0.0), ("partition", 0.05), ("partition", 0.6)])
+async def test_a_line_fails_for_a_moment_during_a_move(
+    realm: LocalRealm, client: Client, lines: Lines, side: str, how: str, pause: float
+) -> None:
+    """Shorter than any deadline: whichever way the move ends, no message is lost or doubled."""
+    async with conversation(client, interval=0.02) as (echo, talking):
+        await talking.answers.more(3)
+        line = _line(lines, echo.document["parent"]["name"], side)
+        moving = asyncio.create_task(move(client, echo.uuid))
+        await asyncio.sleep(0.01)
+        if how == "cut":
+            line.cut()
+        else:
+            line.partition()
+            await asyncio.sleep(pause)
+            line.heal()
+        await moving
+        await assert_alive_once(client, realm, echo)
+        await talking.answers.more(5)
+
+
+@pytest.mark.parametrize("first", ["source", "target"])
+async def test_both_lines_fail_and_heal_in_any_order(
+    realm: LocalRealm, client: Client, lines: Lines, first: str
+) -> None:
+    """Whoever is back first, afterwards everybody hears and is heard."""
+    async with conversation(client, interval=0.05) as (echo, talking):
+        await talking.answers.more(3)
+        here = echo.document["parent"]["name"]
+        moving = asyncio.create_task(move(client, echo.uuid))
+        for line in lines.values():
+            line.partition()
+        await asyncio.sleep(0.3)
+        second = "target" if first == "source" else "source"
+        for side in (first, second):
+            _line(lines, here, side).heal()
+            await asyncio.sleep(0.3)
+        await moving
+        await until_online(client, realm)
+        await assert_alive_once(client, realm, echo)
+        await move(client, echo.uuid)  # nobody is deaf
+        await talking.answers.more(5)
+
+
+async def test_a_target_that_stays_away_costs_the_move(
+    realm: LocalRealm, client: Client, lines: Lines
+) -> None:
+    """It is called off in time, the source goes on, and the next move succeeds."""
+    async with conversation(client, interval=0.05) as (echo, talking):
+        await talking.answers.more(3)
+        here = echo.document["parent"]["name"]
+        away = _line(lines, here, "target")
+        moving = asyncio.create_task(move(client, echo.uuid))
+        away.refuse()
+        assert not await moving
+        assert echo.document["parent"]["name"] == here
+        await talking.answers.more(5)
+        away.accept()
+        await until_online(client, realm)
+        assert await move(client, echo.uuid)
+        await assert_alive_once(client, realm, echo)
+
+
+def _line(lines: Lines, here: str, side: str) -> Proxy:
+    """The line of the source (where the module is) or of the other runtime."""
+    return next(line for name, line in lines.items() if (name == here) == (side == "source"))
