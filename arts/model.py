@@ -312,7 +312,8 @@ class Runtime:
     """Random id of the process: tells a reconnect from a restart. Empty in old dialects."""
     features: frozenset[str] = frozenset()
     """Native abilities: ``events`` (reports what becomes of a command), ``programs`` (fetches by
-    digest), ``snapshot`` (can send and take modules)."""
+    digest), ``snapshot`` (can send and take modules), ``foresee`` (prepares for where a module
+    stands before it comes)."""
     engine: str = ""
     abilities: frozenset[Ability] = EVERY_ABILITY
     """What its engine can do for prepared programs."""

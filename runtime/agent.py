@@ -45,7 +45,7 @@ from runtime.workers import Workers
 
 log = get_logger(__name__)
 
-FEATURES: Final = frozenset({"events", "programs", "snapshot"})
+FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee"})
 
 _STANDSTILL: Final = 2.0
 """Seconds for modules to stop running when the runtime ends."""
@@ -211,8 +211,8 @@ class Agent:
                 copy.do(self._connect(copy))
             case do.Release():
                 copy.do(self._release(copy))
-            case do.Freeze(migration=migration):
-                self._moves.freeze(copy, migration)
+            case do.Freeze(migration=migration, rehearse=rehearse):
+                self._moves.freeze(copy, migration, rehearse=rehearse)
             case do.Thaw():
                 self._moves.forget(copy)
             case do.Restore():

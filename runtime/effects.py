@@ -62,10 +62,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Hold it, get its output confirmed, send its snapshot away. -> ModuleFrozen | FreezeFailed."""
+    """Hold it, get its output confirmed, send its snapshot away. -> ModuleFrozen | FreezeFailed.
+
+    ``rehearse``: let the target prepare first, while it runs.
+    """
 
     copy: int
     migration: str
+    rehearse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

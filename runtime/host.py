@@ -146,7 +146,7 @@ class Host(Steps):
                 deadline=self._now + self._timeouts.freeze,
             )
             self._put(held)
-            self._do(do.Freeze(held.copy, command.migration))
+            self._do(do.Freeze(held.copy, command.migration, command.rehearse))
 
     def _resume(self, command: m.ResumeModule) -> None:
         held = self._held.get(command.uuid)

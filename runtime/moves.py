@@ -7,6 +7,7 @@ how things ended through ``emit``.
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -17,6 +18,7 @@ from runtime import events as ev
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
 from runtime.faults import Fault, fault_of
+from runtime.rehearsal import Rehearsal
 from runtime.settings import RuntimeSettings
 from runtime.transfers import Transfers
 
@@ -37,16 +39,17 @@ class Moves:
     ) -> None:
         self._settings, self._topics = settings, topics
         self._transfers, self._emit = transfers, emit
+        self._rehearsal = Rehearsal(settings, topics, transfers)
         self._freezing: dict[int, asyncio.Task[None]] = {}
-        self._topic_of: dict[int, str] = {}
-        """Copy -> topic of its transfer."""
+        self._topics_of: defaultdict[int, set[str]] = defaultdict(set)
+        """Copy -> topics of its move."""
         self._received: dict[int, Receiver] = {}
 
     # ------------------------------------------------------------------------ source
 
-    def freeze(self, copy: Copy, migration: str) -> None:
+    def freeze(self, copy: Copy, migration: str, *, rehearse: bool = False) -> None:
         """Stop the module and send it away. -> ModuleFrozen | FreezeFailed."""
-        task = copy.do(self._freeze(copy, migration))
+        task = copy.do(self._freeze(copy, migration, rehearse))
         self._freezing[copy.number] = task
         task.add_done_callback(lambda _: self._freezing.pop(copy.number, None))
 
@@ -56,12 +59,14 @@ class Moves:
         if task is not None:
             task.cancel()
         self._received.pop(copy.number, None)
-        topic = self._topic_of.pop(copy.number, None)
-        if topic is not None:
+        for topic in self._topics_of.pop(copy.number, ()):
             self._transfers.forget(topic)
 
-    async def _freeze(self, copy: Copy, migration: str) -> None:
+    async def _freeze(self, copy: Copy, migration: str, rehearse: bool) -> None:
         try:
+            if rehearse:
+                self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
+                await self._rehearsal.run(copy, migration)
             paused_at = await self._stop(copy)
             if copy.ended:
                 return  # its last words are the answer
@@ -108,7 +113,7 @@ class Moves:
 
     def _send(self, copy: Copy, migration: str, data: bytes) -> str:
         credit_topic = self._topics.snapshot_credit(migration)
-        self._topic_of[copy.number] = credit_topic
+        self._topics_of[copy.number].add(credit_topic)
         return self._transfers.send(self._topics.snapshot_data(migration), credit_topic, data)
 
     # ------------------------------------------------------------------------ target
@@ -119,7 +124,8 @@ class Moves:
         Raises ``BusError``.
         """
         data_topic = self._topics.snapshot_data(migration)
-        self._topic_of[copy.number] = data_topic
+        self._topics_of[copy.number] |= {data_topic, *self._rehearsal.topics_of(migration)}
+        self._rehearsal.expect(copy, migration)
         await self._transfers.receive(
             data_topic,
             self._topics.snapshot_credit(migration),

@@ -39,6 +39,9 @@ class RuntimeSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     session_timeout: float = 3.0
     """For one attempt to take a module's MQTT session."""
+    rehearsal: float = 3.0
+    """For the target of a move to prepare while the module still runs: an interpreter's
+    continuations take a busy machine seconds. A lost answer delays the move by all of it."""
     pause_timeout: float = 5.0
     """To the next safepoint of a module that is to move."""
     confirm_timeout: float = 2.0

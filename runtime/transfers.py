@@ -6,6 +6,7 @@ means.
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from arts.bus.base import Bus, Received
 from arts.errors import BusError
@@ -30,7 +31,17 @@ class Transfers:
         """Credit topic -> data topic, sender."""
         self._receivers: dict[str, tuple[str, Receiver, Done]] = {}
         """Data topic -> credit topic, receiver, whom to tell."""
+        self._listeners: dict[str, Callable[[bytes], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+
+    def listen(self, topic: str, hear: Callable[[bytes], None]) -> None:
+        """Hear small messages beside a transfer, until it is forgotten by this topic."""
+        self._listeners[topic] = hear
+        self._bus.subscribe(topic)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Send a small message, which may be lost."""
+        self._publish(topic, [payload])
 
     def send(self, data_topic: str, credit_topic: str, data: bytes) -> str:
         """Start sending; the sha256 (hex) of ``data``. ``forget`` it when it is of no use."""
@@ -57,8 +68,9 @@ class Transfers:
             raise BusError("the broker does not answer on the transfer connection")
 
     def forget(self, topic: str) -> None:
-        """Drop the transfer of this data or credit topic, if there is one."""
-        if self._senders.pop(topic, None) or self._receivers.pop(topic, None):
+        """Drop the transfer of this data or credit topic, or who listens to this one."""
+        tables: tuple[dict[str, Any], ...] = (self._senders, self._receivers, self._listeners)
+        if any([table.pop(topic, None) for table in tables]):
             self._bus.unsubscribe(topic)
 
     async def run(self) -> None:
@@ -79,6 +91,8 @@ class Transfers:
             credit_topic, receiver, _ = self._receivers[topic]
             self._publish(credit_topic, receiver.handle(frame, now))
             self._conclude(topic)
+        elif topic in self._listeners:
+            self._listeners[topic](frame)
         self._arm()
 
     def _conclude(self, topic: str) -> None:
@@ -118,7 +132,7 @@ class Transfers:
 
     def close(self) -> None:
         """Forget everything."""
-        for topic in (*self._senders, *self._receivers):
+        for topic in (*self._senders, *self._receivers, *self._listeners):
             self.forget(topic)
         if self._timer is not None:
             self._timer.cancel()

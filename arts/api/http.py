@@ -32,8 +32,8 @@ from arts.errors import (
     SettingsError,
 )
 from arts.model import FormWish, ProfileChoice, Program
-from arts.programs.continuations import parse_points
 from arts.programs.store import ProgramStore
+from arts.protocol.points import parse_points
 
 _STORE: Final = web.AppKey("store", ProgramStore)
 # A page in a browser cannot send these to us behind its user's back (they are preflighted).

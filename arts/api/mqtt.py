@@ -17,12 +17,11 @@ from arts.bus.base import Bus, Received
 from arts.bus.mqtt import MqttBus
 from arts.errors import ArtsError, BusError, InvalidRequest
 from arts.log import get_logger
-from arts.migratable import ResumePoint
 from arts.model import ReplyTo
-from arts.programs.continuations import parse_points
 from arts.programs.store import ProgramStore
 from arts.protocol.codec import decode_document, encode_response
 from arts.protocol.messages import Response
+from arts.protocol.points import parse_points
 from arts.protocol.topics import Topics, is_safe_id
 from arts.protocol.transfer import SILENCE, Sender
 
@@ -41,7 +40,7 @@ class _Wanted(NamedTuple):
     digest: str
     runtime: str
     object_id: str
-    points: tuple[ResumePoint, ...] | None
+    points: tuple[tuple[int, int], ...] | None
 
     @property
     def key(self) -> _Key:
@@ -137,7 +136,7 @@ class MqttProgramServer:
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
 
-    async def _make(self, wanted: _Wanted, points: Sequence[ResumePoint]) -> None:
+    async def _make(self, wanted: _Wanted, points: Sequence[tuple[int, int]]) -> None:
         try:
             self._send(wanted.key, await self._store.continuations(wanted.digest, points))
         except (ArtsError, OSError) as error:

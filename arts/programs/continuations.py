@@ -11,7 +11,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from arts.errors import FailedPrecondition, InvalidRequest
 from arts.log import get_logger
@@ -20,22 +20,8 @@ from arts.programs.singleflight import SingleFlight
 
 log = get_logger(__name__)
 
-MAX_POINTS: Final = 1000
-"""Of one request. A stack is as deep as it likes; its distinct points are few."""
 _PROGRAMS: Final = 4
 """Programs whose functions are kept at hand, parsed."""
-
-
-def parse_points(document: Any) -> tuple[ResumePoint, ...]:
-    """Points from outside: a list of [function id, resume]. Raises ``InvalidRequest``."""
-    if not isinstance(document, list) or not document:
-        raise InvalidRequest("the points must be a list of [function id, resume]")
-    if len(document) > MAX_POINTS:
-        raise InvalidRequest(f"{len(document)} points; at most {MAX_POINTS} are made at once")
-    for pair in document:
-        if not isinstance(pair, list) or [type(number) for number in pair] != [int, int]:
-            raise InvalidRequest("each point must be [function id, resume]")
-    return tuple(ResumePoint(*pair) for pair in document)
 
 
 class ContinuationStore:
@@ -52,13 +38,13 @@ class ContinuationStore:
         self._one_at_a_time = asyncio.Lock()
         directory.mkdir(parents=True, exist_ok=True)
 
-    async def module(self, digest: str, points: Sequence[ResumePoint]) -> bytes:
+    async def module(self, digest: str, points: Sequence[tuple[int, int]]) -> bytes:
         """A module that exports ``c0``, ``c1``, ... for ``points``, in their order.
 
         Raises ``NotFound`` for an unknown program, ``FailedPrecondition`` for one that is not
         prepared (or by another version), ``InvalidRequest`` for points that it does not have.
         """
-        named = ",".join(f"{point.function}.{point.resume}" for point in points)
+        named = ",".join(f"{function}.{resume}" for function, resume in points)
         key = hashlib.sha256(f"{PIPELINE_VERSION}/{digest}/{named}".encode()).hexdigest()
         path = self._directory / f"{key}.wasm"
         if (kept := _recall(path)) is not None:
@@ -69,15 +55,15 @@ class ContinuationStore:
         """Stop what is under way."""
         await self._making.close()
 
-    async def _make(self, path: Path, digest: str, points: Sequence[ResumePoint]) -> bytes:
+    async def _make(self, path: Path, digest: str, points: Sequence[tuple[int, int]]) -> bytes:
         async with self._one_at_a_time:
             data = await asyncio.to_thread(self._module, digest, points)
             await asyncio.to_thread(self._keep, path, data)
         return data
 
-    def _module(self, digest: str, points: Sequence[ResumePoint]) -> bytes:
+    def _module(self, digest: str, points: Sequence[tuple[int, int]]) -> bytes:
         try:
-            return self._continuations(digest).module(points)
+            return self._continuations(digest).module([ResumePoint(*point) for point in points])
         except Refused as refused:
             raise FailedPrecondition(str(refused)) from None
         except ValueError as error:

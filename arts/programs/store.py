@@ -18,7 +18,6 @@ from arts.migratable import (
     Options,
     Profile,
     Refused,
-    ResumePoint,
     describe,
 )
 from arts.model import Ability, FormWish, Program
@@ -155,7 +154,7 @@ class ProgramStore:
             log.info("program.slow_to_pause", source=source, seconds=seconds, bound=bound)
             self._catalogue.learn_pause(source, seconds)
 
-    async def continuations(self, digest: str, points: Sequence[ResumePoint]) -> bytes:
+    async def continuations(self, digest: str, points: Sequence[tuple[int, int]]) -> bytes:
         """What continues the prepared program with this sha256 (hex) at these points.
 
         A module that exports ``c0``, ``c1``, ... in their order. Raises ``NotFound``,

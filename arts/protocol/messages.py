@@ -306,13 +306,15 @@ class PrepareModule(MigrationCommand):
 
 
 class FreezeModule(MigrationCommand):
-    """To the source: pause, drain the channels, send the snapshot.
+    """To the source: pause, drain the channels, send the snapshot. With ``rehearse`` it first
+    tells the target, while the module still runs, where it last stood.
 
     Reports: ``frozen`` (with digest and size), ``refused`` (and the module runs on).
     """
 
     action: ClassVar = "freeze"
     target: str
+    rehearse: bool = False
 
 
 class ResumeModule(MigrationCommand):

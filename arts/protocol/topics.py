@@ -136,6 +136,14 @@ class Topics:
         """Credits and re-requests from target to source."""
         return f"{self.proc}/snapshot/{migration}/credit"
 
+    def snapshot_points(self, migration: str) -> str:
+        """Where the module last stood, while it runs at the source: for the target to prepare."""
+        return f"{self.proc}/snapshot/{migration}/points"
+
+    def snapshot_foreseen(self, migration: str) -> str:
+        """The target has prepared for those points."""
+        return f"{self.proc}/snapshot/{migration}/foreseen"
+
     def program_request(self, digest: str) -> str:
         """Asks the supervisor for a program where HTTP cannot be used."""
         return f"{self.proc}/programs/{digest}/get"

@@ -171,8 +171,12 @@ def _send_prepare(state: RealmState, module: Module, move: Migration) -> None:
 
 
 def _send_freeze(state: RealmState, module: Module, move: Migration) -> None:
+    target = state.runtimes.get(move.target)
     freeze = FreezeModule(
-        object_id=command_id(module, "freeze"), target=move.target, **step(module, ahead=1)
+        object_id=command_id(module, "freeze"),
+        target=move.target,
+        rehearse=target is not None and "foresee" in target.features,
+        **step(module, ahead=1),
     )
     state.command(move.source, freeze)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from arts.errors import SnapshotError
+from arts.migratable import ResumePoint
 from runtime.conformance.driver import ECHO_CHANNELS, Load, Module, Start, UnderTest
 from runtime.engines.base import (
     Exited,
@@ -53,6 +54,23 @@ class MovingContract(UnderTest):
         assert outcome == Exited(0)
         assert module.lines() == reference.lines()
         assert hops > 0
+
+    def test_what_is_foreseen_changes_nothing(self, start: Start, load: Load) -> None:
+        """A program that was told where the module stands continues it as any other does."""
+        reference = start("queens", "10")
+        assert reference.finish() == Exited(0)
+        module = start("queens", "10")
+        assert module.pause() == Paused()
+        other = load("queens", fresh=True)
+        other.foresee([ResumePoint(10**6, 1)])  # nobody stands there
+        other.foresee(module.instance.points())
+        module.move(other)
+        assert module.finish() == Exited(0)
+        assert module.lines() == reference.lines()
+
+    def test_what_has_never_stopped_stands_nowhere(self, start: Start) -> None:
+        """There is nothing to prepare for."""
+        assert not start("counter", "0", "1").instance.points()
 
     def test_the_source_can_go_on_after_a_snapshot(self, start: Start) -> None:
         """A move that is called off leaves the module as it was."""

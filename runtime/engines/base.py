@@ -5,14 +5,15 @@ thread, or *parked* as data that anyone may look at. The agent owns the decision
 engine owns everything about how.
 
 Threads: ``run`` is called on one worker thread at a time. ``deliver``, ``signal``,
-``request_pause``, ``kill``, ``ready`` and ``stats`` may be called from any thread at any time.
-``snapshot`` and ``close`` only while parked.
+``request_pause``, ``kill``, ``ready``, ``points`` and ``stats`` may be called from any thread at
+any time. ``snapshot`` and ``close`` only while parked.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from arts.migratable import ResumePoint
 from arts.model import Ability, ChannelSpec, Limits
 from runtime.snapshot import Snapshot
 
@@ -171,6 +172,13 @@ class Instance(Protocol):
         """Whether what the parked instance waits for has come. ``now``: ``time.monotonic()``."""
         ...
 
+    def points(self) -> Collection[ResumePoint]:
+        """Where it last stood: while parked, what whoever restores a snapshot of now must make.
+
+        Nothing where that needs no making, and for an instance that has never stood.
+        """
+        ...
+
     def snapshot(self, carry: Collection[int]) -> Snapshot:
         """The whole state as data. Undelivered input goes along when it has no receipt (nobody
         will send it again) or its receipt is in ``carry``; the rest is left to the broker.
@@ -199,6 +207,11 @@ class Program(Protocol):
     @property
     def reads_stdin(self) -> bool:
         """Whether it can read at all: if not, nobody needs to listen for it."""
+        ...
+
+    def foresee(self, points: Collection[ResumePoint]) -> None:
+        """Make what ``restore`` will need of a snapshot of an instance that stands at these
+        points, as far as that can be; from any thread."""
         ...
 
     def start(self, spec: InstanceSpec, listener: Listener) -> Instance:

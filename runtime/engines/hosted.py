@@ -5,12 +5,13 @@ Knows ``Wasi`` and outcomes. Does not know how a program runs.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from arts.errors import SnapshotError
 from arts.log import get_logger
+from arts.migratable import ResumePoint
 from runtime.engines.base import Exited, Killed, Outcome, Parked, Paused, Stats, Trapped, Wait
 from runtime.wasi import calls
 from runtime.wasi.host import Exit, Wasi, WouldBlock
@@ -111,6 +112,10 @@ class Hosted:
         self.kill()
         with self._turn:
             self._release()
+
+    def points(self) -> Collection[ResumePoint]:
+        """Where it last stood, if that matters."""
+        return ()
 
     def _release(self) -> None:
         """Give back what the engine holds; called again, do nothing."""

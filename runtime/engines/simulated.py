@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from arts.errors import EngineError, ProgramError, SnapshotError
+from arts.migratable import ResumePoint
 from arts.model import EVERY_ABILITY
 from runtime.engines.base import (
     Instance,
@@ -211,6 +212,9 @@ class SimulatedProgram:
     def refusal(self) -> str | None:
         """Why it cannot be moved."""
         return self.engine.failures.refusal
+
+    def foresee(self, points: Collection[ResumePoint]) -> None:
+        """Nothing needs to be made."""
 
     def start(self, spec: InstanceSpec, listener: Listener) -> Instance:
         """A new instance. Raises ``EngineError``."""

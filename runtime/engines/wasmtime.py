@@ -6,7 +6,8 @@ Knows compiling, caching and linking. How instances run is in ``wasmtime_instanc
 
 import importlib.metadata
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -204,6 +205,12 @@ class MovableProgram:
         except EngineError as error:
             raise SnapshotError(str(error)) from None
 
+    def foresee(self, points: Collection[ResumePoint]) -> None:
+        """Make the continuations of these points; those of twins are there already."""
+        if not self.description.options.twins:
+            with suppress(EngineError):  # it will be said when it matters
+                self.continue_at(list(points))
+
     def continue_at(self, points: Sequence[ResumePoint]) -> list[Continued]:
         """Modules that together have the continuations of all these points.
 
@@ -243,6 +250,9 @@ class PlainProgram:
         self._pre = toolchain.link(module)
         self.refusal: str | None = refusal
         self.reads_stdin = _reads(module)
+
+    def foresee(self, points: Collection[ResumePoint]) -> None:
+        """Nothing needs to be made."""
 
     def start(self, spec: InstanceSpec, listener: Listener) -> Instance:
         """A new instance. Raises ``EngineError``."""

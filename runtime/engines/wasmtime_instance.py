@@ -229,6 +229,13 @@ class MovableInstance(Hosted):
         with self._standing():
             return self._capture(carry)
 
+    def points(self) -> Collection[ResumePoint]:
+        """Where it last stood: here or, if it has come from elsewhere, there."""
+        try:
+            return set(walk_frames(self._frames, self._program.description))
+        except CorruptFrames:  # it will be said when it goes on
+            return ()
+
     def _capture(self, carry: Collection[int]) -> Snapshot:
         program, stats = self._program, self.stats()
         return Snapshot(

@@ -7,7 +7,7 @@ import pytest
 from support.builders import NATIVE, PROGRAM, World
 
 from arts.model import EVERY_ABILITY, Ability
-from arts.protocol.messages import ModuleStats
+from arts.protocol.messages import FreezeModule, ModuleStats
 from arts.realm.effects import LearnPause
 
 NARROW = frozenset({Ability.LINKING})
@@ -75,6 +75,22 @@ def test_a_module_is_placed_again_only_where_its_form_runs(world: World) -> None
     assert {c["name"]: c["reason"] for c in why["candidates"]}["runtime b"] == (
         "its engine lacks atomics, multi-memory"
     )
+
+
+# ---- foresight
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_the_source_rehearses_for_targets_that_prepare(world: World, able: bool) -> None:
+    world.register("a")
+    world.create("m")
+    world.fetched("m")
+    world.report("started", "m")
+    world.register("b", features=NATIVE | ({"foresee"} if able else set()))
+    world.move("m")
+    freeze = world.step("ready", "m", "b").command("a")
+    assert isinstance(freeze, FreezeModule)
+    assert freeze.rehearse is able
 
 
 # ---- pauses

@@ -17,6 +17,7 @@ NAMES = (
     "hello",
     "counter",
     "echo",
+    "queens",
     "stdinread",
     "faulty/flood",
     "faulty/notwasm",

@@ -274,11 +274,12 @@ class Move:
         self.fleet.send(self.target, command)
         await self.fleet.report("ready", self.module.uuid)
 
-    def send_freeze(self) -> None:
-        self.fleet.send(self.source, m.FreezeModule(target=self.target, **self.step))
+    def send_freeze(self, *, rehearse: bool = False) -> None:
+        freeze = m.FreezeModule(target=self.target, rehearse=rehearse, **self.step)
+        self.fleet.send(self.source, freeze)
 
-    async def freeze(self) -> tuple[m.Report, m.Report]:
-        self.send_freeze()
+    async def freeze(self, *, rehearse: bool = False) -> tuple[m.Report, m.Report]:
+        self.send_freeze(rehearse=rehearse)
         frozen = await self.fleet.report("frozen", self.module.uuid)
         restored = await self.fleet.report("restored", self.module.uuid)
         assert (frozen.digest, frozen.size) == (restored.digest, restored.size)
