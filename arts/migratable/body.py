@@ -361,7 +361,8 @@ class _Body(StraightLine):
         call, (parameters, results) = self._callee(opcodes.CALL_INDIRECT)
         if call.index in self.analysis.types:
             self.flush(start)
-            self._point(PointKind.CALL, call, parameters + bytes([I32]), results)
+            index = bytes([self.module.address_of_table(u32(call.trailer, 0)[0])])
+            self._point(PointKind.CALL, call, parameters + index, results)
             self.run_start = self.at
         else:
             self.indexed(start, call)
