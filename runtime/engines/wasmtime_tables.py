@@ -5,6 +5,7 @@ Knows pointers and the identity of functions. Does not know what the tables are 
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import wasmtime
@@ -13,7 +14,7 @@ from wasmtime import _ffi as ffi
 from arts.errors import EngineError, SnapshotError
 from runtime.engines.wasmtime_ffi import Context
 
-_FUNCREF = int(ffi.WASMTIME_FUNCREF.value)
+_FUNCREF, _EXTERNREF = ffi.WASMTIME_FUNCREF, ffi.WASMTIME_EXTERNREF
 
 
 def identity(context: Context, function: Any) -> int:
@@ -42,7 +43,7 @@ class Table:
         value, found = ffi.wasmtime_val_t(), []
         for at in range(self.size):
             ffi.wasmtime_table_get(self._context, self._table, at, ctypes.byref(value))
-            is_function = int(value.kind) == _FUNCREF
+            is_function = int(value.kind) == _FUNCREF.value
             reference = value.of.funcref if is_function else value.of.externref
             found.append(None if reference.store_id == 0 else self._identity(is_function, value))
         return found
@@ -63,16 +64,22 @@ class Table:
         """Set elements from ``first`` on: functions of this store, or None. Raises
         ``EngineError``."""
         for at, function in enumerate(functions, first):
-            value = _null()
-            if function is not None:
-                value.of.funcref = function
+            value = ffi.wasmtime_val_t()
+            if function is None:
+                value.kind = self._kind
+            else:
+                value.kind, value.of.funcref = _FUNCREF, function
             error = ffi.wasmtime_table_set(self._context, self._table, at, ctypes.byref(value))
             if error:
                 raise EngineError(str(wasmtime.WasmtimeError._from_ptr(error)))
 
     def grow(self, count: int) -> int:
         """Add null elements; the index of the first. Raises ``EngineError`` when it must not be."""
-        first, null = ctypes.c_uint64(), _null()
+        return self._grow(count, self._kind)
+
+    def _grow(self, count: int, kind: Any) -> int:
+        first, null = ctypes.c_uint64(), ffi.wasmtime_val_t()
+        null.kind = kind
         error = ffi.wasmtime_table_grow(
             self._context, self._table, count, ctypes.byref(null), ctypes.byref(first)
         )
@@ -80,8 +87,15 @@ class Table:
             raise EngineError(str(wasmtime.WasmtimeError._from_ptr(error)))
         return first.value
 
-
-def _null() -> Any:
-    value = ffi.wasmtime_val_t()
-    value.kind = ffi.WASMTIME_FUNCREF
-    return value
+    @cached_property
+    def _kind(self) -> Any:
+        """Of the references in it. An empty table tells it only by what it refuses."""
+        value = ffi.wasmtime_val_t()
+        if ffi.wasmtime_table_get(self._context, self._table, 0, ctypes.byref(value)):
+            ffi.wasmtime_val_unroot(ctypes.byref(value))
+            return value.kind
+        try:
+            self._grow(0, _FUNCREF)
+        except EngineError:
+            return _EXTERNREF
+        return _FUNCREF

@@ -101,6 +101,22 @@ def test_references_to_things_of_the_host_do_not_travel() -> None:
     assert snapshot.tables == ((None,),)
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_tables_for_things_of_the_host_travel_while_they_are_empty(size: int) -> None:
+    wasm = assemble(f"""
+        (table $t {size} externref)
+        (func (export "_start")
+            (drop (table.grow $t (ref.null extern) (i32.const 3)))
+            (call $block)
+            (call $exit (i32.add (table.size $t)
+                (i32.mul (i32.const 10) (ref.is_null (table.get $t (i32.const 2)))))))""")
+    module = load(wasm, Options())
+    assert isinstance(module.instance.run(), Parked)
+    module.move()
+    module.instance.deliver("stdin", b"go on", None)
+    assert module.instance.run() == Exited(10 + 3 + size)
+
+
 def test_tables_of_another_program_are_refused() -> None:
     text = """(table $t 1 funcref)
         (func (export "_start") (call $block) (table.set $t (i32.const 0) (ref.null func)))"""
