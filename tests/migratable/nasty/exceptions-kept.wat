@@ -1,0 +1,91 @@
+;; Exceptions caught as references, alive over calls that are left and continued, thrown again with
+;; payloads of several types; handlers inside handlers; one that leaves continued activations.
+;; f(i32:3) = i32:3 i64:9 f64:4008000000000000
+;; nested(i32:5) = i32:34
+;; through(i32:6) = i32:6a
+;; null() = trap: null reference
+;; out(i32:4) = exception
+;; vector(i32:2) = i32:2
+(module
+  (tag $e (param i32 i64 f64))
+  (tag $v (param v128 i32))
+  (tag $empty)
+  (func $spin (param i32) (result i32) (loop) (local.get 0))
+  (func $throw (param i32)
+    (drop (call $spin (local.get 0)))
+    (throw $e (local.get 0)
+      (i64.extend_i32_s (i32.mul (local.get 0) (local.get 0)))
+      (f64.convert_i32_s (local.get 0))))
+  (func $deep (param $n i32) (param $of i32)
+    (if (i32.eqz (local.get $n)) (then (call $throw (local.get $of))))
+    (call $deep (i32.sub (local.get $n) (i32.const 1)) (local.get $of))
+    (drop (call $spin (i32.const 1))))
+  (func (export "f") (param $n i32) (result i32 i64 f64) (local $x exnref) (local $y exnref)
+    (block $caught (result i32 i64 f64 exnref)
+      (try_table (catch_ref $e $caught) (call $deep (i32.const 3) (local.get $n)))
+      (unreachable))
+    (local.set $x) drop drop drop
+    (local.set $y (local.get $x))
+    (drop (call $spin (i32.const 2)))
+    (block $again (result i32 i64 f64)
+      (try_table (catch $e $again)
+        (drop (call $spin (i32.const 3)))
+        (throw_ref (local.get $y)))
+      (unreachable)))
+  (func (export "nested") (param $n i32) (result i32) (local $x exnref) (local $sum i32)
+    (loop $more
+      (block $caught (result exnref)
+        (try_table (catch_all_ref $caught)
+          (block $inner (result i32 i64 f64 exnref)
+            (try_table (catch_ref $e $inner)
+              (call $deep (local.get $n) (local.get $n))
+              (unreachable))
+            (unreachable))
+          (local.set $x) drop drop
+          (local.set $sum (i32.add (local.get $sum) (call $spin)))
+          (throw_ref (local.get $x)))
+        (unreachable))
+      (local.set $x)
+      (block $payload (result i32 i64 f64)
+        (try_table (catch $e $payload)
+          (if (i32.gt_s (call $spin (local.get $sum)) (i32.const -1))
+            (then (throw_ref (local.get $x)))))
+        (unreachable))
+      drop drop
+      (local.set $sum (i32.add (local.get $sum)))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $more (i32.gt_s (local.get $n) (i32.const 0))))
+    (i32.add (local.get $sum) (i32.const 22)))
+  (func $rethrows (param $n i32) (result i32)
+    (block $caught (result exnref)
+      (try_table (catch_all_ref $caught)
+        (return
+          (i32.add (i32.const 100)
+            (if (result i32) (local.get $n)
+              (then (call $rethrows (i32.sub (local.get $n) (i32.const 1))))
+              (else (call $throw (i32.const 5)) (i32.const 0))))))
+      (unreachable))
+    (drop (call $spin (local.get $n)))
+    (throw_ref))
+  (func (export "through") (param $n i32) (result i32)
+    (block $caught (result i32 i64 f64)
+      (try_table (catch $e $caught) (return (call $rethrows (local.get $n))))
+      (unreachable))
+    drop drop
+    (i32.add (i32.const 101)))
+  (func (export "null") (local $x exnref)
+    (drop (call $spin (i32.const 1)))
+    (throw_ref (local.get $x)))
+  (func (export "out") (param $n i32) (result i32) (call $rethrows (local.get $n)))
+  (func (export "vector") (param $n i32) (result i32) (local $x exnref)
+    (block $caught (result v128 i32 exnref)
+      (try_table (catch_ref $v $caught)
+        (throw $v (i32x4.splat (call $spin (local.get $n))) (i32.const 7)))
+      (unreachable))
+    (local.set $x) drop drop
+    (drop (call $spin (i32.const 4)))
+    (block $again (result v128 i32)
+      (try_table (catch $v $again) (throw_ref (local.get $x)))
+      (unreachable))
+    drop
+    (i32x4.extract_lane 3)))

@@ -1,0 +1,55 @@
+;; Memory that grows while activations are deep, by more and by less than frames take; what was
+;; there stays, and what is new is empty.
+;; f(i32:a) = i32:37 i32:1f
+;; filled(i32:3) = i32:0 i32:5
+;; refused(i32:1) = i32:ffffffff i32:1
+;; big(i32:28) = i32:0 i32:29
+;; data() = i32:0
+(module
+  (memory $m (export "memory") 1 50)
+  (data (i32.const 65528) "\01\02\03\04\05\06\07\08")
+  (data $passive "abcdefgh")
+  (func $spin (loop))
+  (func $deep (param $n i32) (result i32) (local $at i32)
+    (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))
+    (local.set $at (i32.shl (memory.grow (i32.const 3)) (i32.const 16)))
+    (i32.store (local.get $at) (local.get $n))
+    (i32.store (i32.add (local.get $at) (i32.const 65532)) (local.get $n))
+    (call $spin)
+    (call $deep (i32.sub (local.get $n) (i32.const 1)))
+    (call $spin)
+    (i32.add (i32.load (i32.add (local.get $at) (i32.const 65532))))
+    (i32.sub (i32.load offset=65536 (local.get $at))))
+  (func (export "f") (param i32) (result i32 i32)
+    (call $deep (local.get 0))
+    (memory.size))
+  (func (export "filled") (param i32) (result i32 i32) (local $i i32) (local $sum i32)
+    (loop $more
+      (drop (memory.grow (i32.const 1)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $more (i32.le_u (local.get $i) (local.get 0))))
+    (local.set $i (i32.const 65536))
+    (loop $look
+      (local.set $sum (i32.or (local.get $sum) (i32.load (local.get $i))))
+      (local.set $i (i32.add (local.get $i) (i32.const 16384)))
+      (br_if $look (i32.lt_u (local.get $i) (i32.shl (memory.size) (i32.const 16)))))
+    (local.get $sum) (memory.size))
+  (func (export "refused") (param i32) (result i32 i32)
+    (call $spin)
+    (memory.grow (i32.const 60))
+    (call $spin)
+    (memory.size))
+  (func (export "big") (param i32) (result i32 i32)
+    (call $spin)
+    (drop (memory.grow (local.get 0)))
+    (call $spin)
+    (memory.fill (i32.const 65536) (i32.const 0) (i32.const 131072))
+    (i32.load (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 4)))
+    (memory.size))
+  (func (export "data") (result i32)
+    (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 8))
+    (data.drop $passive)
+    (call $spin)
+    (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 0))
+    (call $spin)
+    (i32.sub (i32.load8_u (i32.const 7)) (i32.const 104))))

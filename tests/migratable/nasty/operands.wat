@@ -1,0 +1,48 @@
+;; Operands of all types below points: in blocks, in arms of an if without else, in unreachable
+;; code, and in calls as arguments of calls.
+;; f(i32:5) = i32:5 i64:a f32:41200000 f64:4024000000000000 v128:5000000050000000500000005
+;; arms(i32:1) = i32:b
+;; arms(i32:0) = i32:9
+;; dead(i32:3) = i32:3
+;; far(i32:2) = i32:f
+(module
+  (func $i (param i32) (result i32) (loop) (local.get 0))
+  (func $many (param i32) (result i32 i64 f32)
+    (loop)
+    (local.get 0)
+    (i64.extend_i32_s (i32.mul (local.get 0) (i32.const 2)))
+    (f32.convert_i32_s (i32.mul (local.get 0) (i32.const 2))))
+  (func (export "f") (param i32) (result i32 i64 f32 f64 v128)
+    (call $many (call $i (local.get 0)))
+    (f64.convert_i32_s (i32.add (call $i (local.get 0)) (call $i (local.get 0))))
+    (i32x4.splat (call $i (local.get 0))))
+  (func (export "arms") (param i32) (result i32)
+    (i32.const 4)
+    (i32.const 5)
+    (if (param i32) (result i32) (call $i (local.get 0))
+      (then (i32.add (call $i (i32.const 2)))))
+    (i32.add))
+  (func (export "dead") (param i32) (result i32)
+    (block $b (result i32)
+      (drop (br_if $b (call $i (local.get 0)) (call $i (i32.const 1))))
+      (br $b (call $i (i32.const 4)))
+      (call $many)
+      (f64.const 1)
+      (loop (result i32) (call $i (i32.const 1)) (br_table 1 1 (i32.const 2)))
+      (drop) (drop) (unreachable)))
+  (func (export "far") (param i32) (result i32)
+    (i32.const 1)
+    (block (result i32)
+      (i32.const 2)
+      (block (result i32)
+        (i32.const 3)
+        (loop $l (result i32)
+          (i32.const 4)
+          (i32.add (i32.const 3) (call $i (local.get 0)))
+          (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+          (i32.add)
+          (br_if $l (local.get 0))
+          (drop) (i32.const 9))
+        (i32.add))
+      (i32.add))
+    (i32.add)))

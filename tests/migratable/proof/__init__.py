@@ -1,0 +1,1 @@
+"""The proof machinery: hosts, generators and oracles that the tests of this package share."""
