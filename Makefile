@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo up test quick cover check types lint format bench matrix wasm-apps docs clean setup setup-dev
+.PHONY: help demo up test quick cover check types lint format bench matrix wasm-apps docs clean setup setup-dev soak
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -43,7 +43,17 @@ quick: setup-dev  ## the tests that take seconds
 
 cover: setup-dev  ## every branch of the pure parts is tested
 	@$(BIN)/python -m pytest -q -n auto --cov=arts --cov=runtime --cov-fail-under=100 \
+	  --ignore tests/migratable/test_fuzz.py --ignore tests/migratable/test_dense.py \
 	  tests/realm tests/scenes tests/scheduling tests/protocol tests/migratable tests/runtime tests/pair
+
+PROOF := $(BIN)/python -m tests.migratable.proof
+MODULES ?= 12000
+soak: setup-dev  ## hours: generated modules (MODULES for each engine), pauses anywhere, the suite in SPEC
+	@$(PROOF).soak --engine wasmtime --count $(MODULES)
+	@$(PROOF).soak --engine v8 --count $(MODULES)
+	@$(PROOF).dense --pauses 100 --hops 50
+	@if [ -n "$(SPEC)" ]; then $(PROOF).spec $(SPEC); \
+	  else echo "not run: the WebAssembly suite (make soak SPEC=FOLDER)"; fi
 
 check: setup-dev lint types  ## lint, types
 

@@ -18,11 +18,11 @@ from arts.migratable import Continuations, Frames, Refused
 from arts.migratable.module import FUNCTION_KIND, parse
 from arts.migratable.opcodes import TYPE_NAMES
 
-from . import fuzz
+from . import fuzz, smith
 from .contract import Guest, Program, Snapshot
 from .machine import SIZES, Failed, Value
 
-ANSWERS: Final[dict[str, v8.Value]] = {"ask": 7, "ask64": v8.I64(7)}
+ANSWERS: Final[dict[str, v8.Value]] = {"ask": 7, "ask64": v8.I64(7), "ask0": 0}
 OUT_OF_BOUNDS: Final = "out of bounds"
 LAYOUTS: Final = {"f32": "<f", "f64": "<d"}
 
@@ -224,17 +224,14 @@ def failure(error: v8.V8Error | Failed) -> str:
 
 
 def calls(found: fuzz.Subject) -> list[Call]:
-    """The calls to compare, with numbers that JSON knows."""
-    module = parse(found.wasm)
+    """The calls to compare: those that JavaScript can make, with numbers that JSON knows."""
+    module, made = parse(found.wasm), []
     functions = {entry.name: entry.index for entry in module.exports if entry.kind == FUNCTION_KIND}
-    return [
-        Call(
-            name,
-            list(map(plain_number, arguments)),
-            [TYPE_NAMES[code] for code in module.type_of(functions[name]).results],
-        )
-        for name, arguments in found.calls
-    ]
+    for name, arguments in found.calls:
+        results = [TYPE_NAMES[code] for code in module.type_of(functions[name]).results]
+        if not smith.FOREIGN & {*results, *(value.kind for value in arguments)}:
+            made.append(Call(name, list(map(plain_number, arguments)), results))
+    return made
 
 
 def original(program: v8.Program, call: Call) -> str:
