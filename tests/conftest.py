@@ -18,3 +18,20 @@ settings.register_profile(
 )
 settings.register_profile("soak", max_examples=5000, stateful_step_count=120, **_COMMON)
 settings.load_profile(os.environ.get("ARTS_TEST_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """``combinations(run=...)``: which combinations of a test's parameters there are."""
+    left_out = [item for item in items if not _is_run(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_run(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("combinations")
+    if marker is None:
+        return True
+    assert isinstance(item, pytest.Function)
+    is_run: bool = marker.kwargs["run"](**item.callspec.params)
+    return is_run
