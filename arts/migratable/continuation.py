@@ -19,6 +19,7 @@ from arts.migratable import opcodes
 from arts.migratable.assembler import (
     DROP,
     ELSE,
+    END,
     I32_EQZ,
     br,
     br_if,
@@ -151,10 +152,14 @@ class Continuation(Emitter):
         self.close()
 
     def _unless_underway(self, write: Callable[[], None]) -> None:
+        before = len(self.out)
         self._block()
         self.out += local_get(self.underway) + br_if(0)
+        guarded = len(self.out)
         write()
         self.close()
+        if len(self.out) == guarded + len(END):  # between the blocks of a large switch is nothing
+            del self.out[before:]
 
     def _beginning(self, arm: Arm, end: int) -> None:
         """The code from the beginning of an arm to a position."""

@@ -13,7 +13,7 @@ from arts.migratable.binary import custom_content, custom_section
 from arts.migratable.errors import NotWasm, Refused
 from arts.migratable.options import Frames, Options, Poll
 
-PIPELINE_VERSION: Final = 2
+PIPELINE_VERSION: Final = 3
 """Changes when the same program and options give other bytes, other frames or other points."""
 
 
