@@ -16,6 +16,7 @@ APPS = Path(__file__).parents[2] / "wasm-apps"
 NAMES = (
     "hello",
     "counter",
+    "dirty",
     "echo",
     "queens",
     "stdinread",
