@@ -18,12 +18,14 @@ from runtime.engines.base import (
     Exited,
     Instance,
     InstanceSpec,
+    Nest,
     Outcome,
     Program,
     Trapped,
 )
 from runtime.outlet import Outlet
 from runtime.runner import Runner
+from runtime.shadow import Change, Shadow
 from runtime.snapshot import Snapshot
 from runtime.traffic import Traffic
 from runtime.workers import Workers
@@ -69,6 +71,8 @@ class Copy:
             on_fault=lambda detail: self._fail("bus_error", detail),
         )
         self.program: Program | None = None
+        self.nest: Nest | None = None
+        """Where its memory arrives ahead of its snapshot."""
         self._spawn, self._emit = spawn, emit
         self._ending = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -94,19 +98,40 @@ class Copy:
         assert self.program is not None
         self.runner.instance = self.program.start(self._spec(), self.traffic.listen)
 
-    def capture(self, carry: Collection[int]) -> Snapshot:
-        """The whole state of the held instance; ``carry``: see ``Instance.snapshot``.
+    def capture(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
+        """The whole state of the held instance; arguments: see ``Instance.snapshot``.
 
         Raises ``SnapshotError``.
         """
         assert self.instance is not None
-        return replace(self.instance.snapshot(carry), lived_seconds=self._lived)
+        return replace(self.instance.snapshot(carry, shadow), lived_seconds=self._lived)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the instance of a snapshot, parked. Raises ``SnapshotError``."""
         assert self.program is not None
         self._lived = snapshot.lived_seconds
+        nest, self.nest = self.nest, None
+        if snapshot.base and nest is not None:
+            self.runner.instance = nest.hatch(snapshot)
+            return
+        if nest is not None:
+            nest.close()
         self.runner.instance = self.program.restore(self._spec(), snapshot, self.traffic.listen)
+
+    def receive(self, change: Change) -> None:
+        """Take memory ahead of the snapshot. Raises ``SnapshotError``."""
+        assert self.program is not None
+        if self.nest is None:
+            self.nest = self.program.nest(self._spec(), self.traffic.listen)
+        self.nest.receive(change)
+        if self.ended:  # discarded meanwhile
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Drop the memory that came ahead."""
+        nest, self.nest = self.nest, None
+        if nest is not None:
+            nest.close()
 
     def _spec(self) -> InstanceSpec:
         module = self.module
@@ -216,4 +241,5 @@ class Copy:
         for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         self.hold()
+        self.abandon()
         self.runner.close()

@@ -18,8 +18,10 @@ from runtime import events as ev
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
 from runtime.faults import Fault, fault_of
+from runtime.precopy import Precopy
 from runtime.rehearsal import Rehearsal
 from runtime.settings import RuntimeSettings
+from runtime.shadow import Shadow
 from runtime.transfers import Transfers
 
 _INLINE: Final = 4 * 1024 * 1024
@@ -40,6 +42,7 @@ class Moves:
         self._settings, self._topics = settings, topics
         self._transfers, self._emit = transfers, emit
         self._rehearsal = Rehearsal(settings, topics, transfers)
+        self._precopy = Precopy(settings, topics, transfers)
         self._freezing: dict[int, asyncio.Task[None]] = {}
         self._topics_of: defaultdict[int, set[str]] = defaultdict(set)
         """Copy -> topics of its move."""
@@ -59,6 +62,7 @@ class Moves:
         if task is not None:
             task.cancel()
         self._received.pop(copy.number, None)
+        self._precopy.forget(copy)
         for topic in self._topics_of.pop(copy.number, ()):
             self._transfers.forget(topic)
 
@@ -67,10 +71,11 @@ class Moves:
             if rehearse:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
+            shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
             paused_at = await self._stop(copy)
             if copy.ended:
                 return  # its last words are the answer
-            digest, size = await self._ship(copy, migration)
+            digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
@@ -78,13 +83,13 @@ class Moves:
             pause = copy.instance.stats().slowest_pause
             self._emit(ev.ModuleFrozen(copy.number, digest, size, paused_at, pause))
 
-    async def _ship(self, copy: Copy, migration: str) -> tuple[str, int]:
+    async def _ship(self, copy: Copy, migration: str, shadow: Shadow | None) -> tuple[str, int]:
         """Send the snapshot; its digest and size once the broker has all that came before it."""
         carry = copy.traffic.cut()
         confirmed = asyncio.create_task(copy.traffic.confirmed(self._settings.confirm_timeout))
         try:
             await asyncio.sleep(0)  # let it speak to the broker before we are busy
-            data = await self._capture(copy, carry)
+            data = await self._capture(copy, carry, shadow)
             digest = self._send(copy, migration, data)
             if not await confirmed:
                 raise BusError("the broker did not confirm the module's output in time")
@@ -102,9 +107,9 @@ class Moves:
             raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
         return time.time()
 
-    async def _capture(self, copy: Copy, carry: Collection[int]) -> bytes:
+    async def _capture(self, copy: Copy, carry: Collection[int], shadow: Shadow | None) -> bytes:
         def capture() -> bytes:
-            return snapshots.encode(copy.capture(carry))
+            return snapshots.encode(copy.capture(carry, shadow))
 
         assert copy.instance is not None
         if self._is_small(copy, copy.instance.stats().memory_bytes):
@@ -124,8 +129,13 @@ class Moves:
         Raises ``BusError``.
         """
         data_topic = self._topics.snapshot_data(migration)
-        self._topics_of[copy.number] |= {data_topic, *self._rehearsal.topics_of(migration)}
+        self._topics_of[copy.number] |= {
+            data_topic,
+            *self._rehearsal.topics_of(migration),
+            *self._precopy.topics_of(migration),
+        }
         self._rehearsal.expect(copy, migration)
+        self._precopy.expect(copy, migration)
         await self._transfers.receive(
             data_topic,
             self._topics.snapshot_credit(migration),
@@ -160,7 +170,9 @@ class Moves:
     def _rebuild(self, copy: Copy, receiver: Receiver) -> Fault | None:
         assert receiver.data is not None
         try:
-            copy.restore(snapshots.decode(receiver.data, self._settings.max_snapshot_bytes))
+            snapshot = snapshots.decode(receiver.data, self._settings.max_snapshot_bytes)
+            self._precopy.check(copy, snapshot.base)
+            copy.restore(snapshot)
         except Exception as error:
             return fault_of(error, copy.module.uuid)
         if copy.ended:  # discarded meanwhile, and nobody else will know of this instance
@@ -170,6 +182,7 @@ class Moves:
     def _conclude(self, copy: Copy, receiver: Receiver, fault: Fault | None) -> None:
         assert receiver.data is not None
         assert receiver.digest is not None
+        self.forget(copy)
         if fault is None:
             event = ev.ModuleRestored(copy.number, receiver.digest, len(receiver.data))
             self._emit(event)

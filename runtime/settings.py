@@ -42,6 +42,8 @@ class RuntimeSettings:
     rehearsal: float = 3.0
     """For the target of a move to prepare while the module still runs: an interpreter's
     continuations take a busy machine seconds. A lost answer delays the move by all of it."""
+    precopy: float = 4.0
+    """For memory to leave a module that is to move, while it still runs; 0: none does."""
     pause_timeout: float = 5.0
     """To the next safepoint of a module that is to move."""
     confirm_timeout: float = 2.0

@@ -21,7 +21,7 @@ import zstandard
 
 from arts.errors import SnapshotError
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MAGIC: Final = b"ARTSsnap"
 BLOCK: Final = 4096
 """Bytes of a memory that are kept or left out together."""
@@ -106,6 +106,8 @@ class Snapshot:
     messages_out: int = 0
     lived_seconds: float = 0.0
     """How long it has been allowed to run, on all its runtimes: counts towards its life time."""
+    base: bytes = b""
+    """Identity of the ``runtime.shadow`` that the memories are changes to; empty: of zeros."""
 
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
@@ -125,6 +127,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     messages_in: _Count
     messages_out: _Count
     lived_seconds: _Seconds
+    base: bytes
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -156,6 +159,7 @@ def encode(snapshot: Snapshot) -> bytes:
             snapshot.messages_in,
             snapshot.messages_out,
             snapshot.lived_seconds,
+            snapshot.base,
         )
     )
     blocks = [memory.blocks for memory in snapshot.memories]
@@ -193,6 +197,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
         record.messages_in,
         record.messages_out,
         record.lived_seconds,
+        record.base,
     )
 
 

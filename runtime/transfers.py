@@ -52,6 +52,11 @@ class Transfers:
         self._arm()
         return sender.digest
 
+    def expect(self, data_topic: str, credit_topic: str, receiver: Receiver, done: Done) -> None:
+        """Be ready to receive before the broker handles what we say next."""
+        self._receivers[data_topic] = (credit_topic, receiver, done)
+        self._bus.subscribe(data_topic)
+
     async def receive(
         self, data_topic: str, credit_topic: str, receiver: Receiver, done: Done
     ) -> None:
@@ -59,8 +64,7 @@ class Transfers:
 
         Raises ``BusError`` if it does not in time.
         """
-        self._receivers[data_topic] = (credit_topic, receiver, done)
-        self._bus.subscribe(data_topic)
+        self.expect(data_topic, credit_topic, receiver, done)
         # A broker handles our packets in order: this one confirmed, the subscription is in force.
         self._bus.publish(credit_topic, b"", qos=1)
         if not await self._bus.flush(_SUBSCRIBE_TIMEOUT):

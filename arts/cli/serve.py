@@ -63,6 +63,14 @@ def serve_runtime(
     name: Annotated[str | None, typer.Option(help="Name for people.", show_default="host")] = None,
     data_dir: DataDirOption = None,
     max_modules: Annotated[int | None, typer.Option(min=1, help="Places for modules.")] = None,
+    precopy: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds for memory to leave while a module that moves still runs.",
+            show_default="4",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE, repeatable.")
     ] = None,
@@ -86,6 +94,8 @@ def serve_runtime(
     )
     if max_modules is not None:
         chosen = replace(chosen, max_nmodules=max_modules)
+    if precopy is not None:
+        chosen = replace(chosen, precopy=precopy)
     configure_logging(settings, runtime=name)
     if exit_with_parent:
         end_with_stdin()

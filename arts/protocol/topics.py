@@ -144,6 +144,18 @@ class Topics:
         """The target has prepared for those points."""
         return f"{self.proc}/snapshot/{migration}/foreseen"
 
+    def snapshot_pages(self, migration: str) -> str:
+        """Chunks of what leaves ahead of the snapshot, while the module still runs."""
+        return f"{self.proc}/snapshot/{migration}/pages"
+
+    def snapshot_pages_credit(self, migration: str) -> str:
+        """Credits and re-requests for those."""
+        return f"{self.proc}/snapshot/{migration}/pages-credit"
+
+    def snapshot_kept(self, migration: str) -> str:
+        """Identity (raw) of all that the target has kept of that; empty: nothing, no more."""
+        return f"{self.proc}/snapshot/{migration}/kept"
+
     def program_request(self, digest: str) -> str:
         """Asks the supervisor for a program where HTTP cannot be used."""
         return f"{self.proc}/programs/{digest}/get"

@@ -6,7 +6,7 @@ engine owns everything about how.
 
 Threads: ``run`` is called on one worker thread at a time. ``deliver``, ``signal``,
 ``request_pause``, ``kill``, ``ready``, ``points`` and ``stats`` may be called from any thread at
-any time. ``snapshot`` and ``close`` only while parked.
+any time. ``changes``, ``snapshot`` and ``close`` only while parked.
 """
 
 from collections.abc import Callable, Collection
@@ -15,6 +15,7 @@ from typing import Protocol
 
 from arts.migratable import ResumePoint
 from arts.model import Ability, ChannelSpec, Limits
+from runtime.shadow import Change, Shadow
 from runtime.snapshot import Snapshot
 
 
@@ -179,9 +180,17 @@ class Instance(Protocol):
         """
         ...
 
-    def snapshot(self, carry: Collection[int]) -> Snapshot:
-        """The whole state as data. Undelivered input goes along when it has no receipt (nobody
-        will send it again) or its receipt is in ``carry``; the rest is left to the broker.
+    def changes(self, shadow: Shadow) -> Change | None:
+        """The next of what its memories are and ``shadow`` is not; see ``Shadow.next_change``.
+
+        Raises ``SnapshotError`` when it does not stand.
+        """
+        ...
+
+    def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
+        """The whole state as data, less what ``shadow`` has of the memories. Undelivered input
+        goes along when it has no receipt (nobody will send it again) or its receipt is in
+        ``carry``; the rest is left to the broker.
 
         Raises ``SnapshotError`` with the reason when the module cannot be captured now.
         """
@@ -193,6 +202,23 @@ class Instance(Protocol):
 
     def close(self) -> None:
         """Give everything back. Idempotent."""
+        ...
+
+
+class Nest(Protocol):
+    """What becomes an instance once the rest of its state has come. From any thread."""
+
+    def receive(self, change: Change) -> None:
+        """Take memory ahead of the snapshot. Raises ``SnapshotError`` when it does not fit."""
+        ...
+
+    def hatch(self, snapshot: Snapshot) -> Instance:
+        """The instance, as by ``Program.restore``. ``snapshot``: the changes to what has been
+        received. Raises ``SnapshotError``; it is closed then."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back, unless it has become an instance. Idempotent."""
         ...
 
 
@@ -221,6 +247,10 @@ class Program(Protocol):
     def restore(self, spec: InstanceSpec, snapshot: Snapshot, listener: Listener) -> Instance:
         """An instance that goes on where ``snapshot`` was taken, parked. Raises ``SnapshotError``
         when the snapshot is of another program or ABI."""
+        ...
+
+    def nest(self, spec: InstanceSpec, listener: Listener) -> Nest:
+        """For an instance whose memory comes ahead. Raises ``SnapshotError``."""
         ...
 
 

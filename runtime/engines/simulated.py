@@ -10,7 +10,7 @@ fails exactly where it is told to. Knows the example programs' behaviour. Compil
 import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from arts.errors import EngineError, ProgramError, SnapshotError
 from arts.migratable import ResumePoint
@@ -27,6 +27,7 @@ from runtime.engines.base import (
     Wait,
 )
 from runtime.engines.hosted import Hosted
+from runtime.shadow import Change, Shadow
 from runtime.snapshot import Snapshot
 from runtime.wasi.host import Exit, Wasi, WouldBlock
 from runtime.wasi.state import SIGNALS, STDERR, STDIN, STDOUT
@@ -234,6 +235,10 @@ class SimulatedProgram:
         wasi = Wasi.restore(snapshot.wasi, spec, listener, _no_memory)
         return SimulatedInstance(self, wasi, used, _STEP.unpack(snapshot.frames)[0])
 
+    def nest(self, spec: InstanceSpec, listener: Listener) -> NoReturn:
+        """Raises ``SnapshotError``: its instances have no memory to send ahead."""
+        raise SnapshotError("simulated programs have no memory")
+
 
 class SimulatedInstance(Hosted):
     """A step number and a host side."""
@@ -293,7 +298,11 @@ class SimulatedInstance(Hosted):
             self._killed = True
             self.wasi.changed.notify_all()
 
-    def snapshot(self, carry: Collection[int]) -> Snapshot:
+    def changes(self, shadow: Shadow) -> Change | None:
+        """It has no memories."""
+        return shadow.next_change(())
+
+    def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """Its step and its host side. Raises ``SnapshotError``."""
         failures = self._program.engine.failures
         reason = failures.snapshot or failures.refusal

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import wasmtime
 
@@ -27,9 +27,10 @@ from arts.migratable import (
 )
 from arts.model import EVERY_ABILITY
 from runtime.engines import wasmtime_ffi as ffi
-from runtime.engines.base import Instance, InstanceSpec, Listener, Program
+from runtime.engines.base import Instance, InstanceSpec, Listener, Nest, Program
 from runtime.engines.compiled import CompiledCache
 from runtime.engines.wasmtime_instance import MovableInstance
+from runtime.engines.wasmtime_nest import MovableNest
 from runtime.engines.wasmtime_plain import PlainInstance
 from runtime.snapshot import MemoryImage, Snapshot
 from runtime.wasi.calls import CALLS
@@ -196,10 +197,7 @@ class MovableProgram:
 
     def restore(self, spec: InstanceSpec, snapshot: Snapshot, listener: Listener) -> Instance:
         """An instance that goes on where ``snapshot`` was taken. Raises ``SnapshotError``."""
-        if snapshot.program != self.digest:
-            raise SnapshotError(f"the snapshot is of program {snapshot.program}")
-        if snapshot.abi != abi.ABI_VERSION:
-            raise SnapshotError(f"the snapshot has ABI {snapshot.abi}, here is {abi.ABI_VERSION}")
+        self.check(snapshot)
         try:
             return MovableInstance.restore(self, spec, snapshot, listener)
         except EngineError as error:
@@ -210,6 +208,20 @@ class MovableProgram:
         if not self.description.options.twins:
             with suppress(EngineError):  # it will be said when it matters
                 self.continue_at(list(points))
+
+    def nest(self, spec: InstanceSpec, listener: Listener) -> Nest:
+        """For an instance whose memory comes ahead. Raises ``SnapshotError``."""
+        try:
+            return MovableNest(self, spec, listener)
+        except EngineError as error:
+            raise SnapshotError(str(error)) from None
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Raises ``SnapshotError`` unless it is of this program in this form."""
+        if snapshot.program != self.digest:
+            raise SnapshotError(f"the snapshot is of program {snapshot.program}")
+        if snapshot.abi != abi.ABI_VERSION:
+            raise SnapshotError(f"the snapshot has ABI {snapshot.abi}, here is {abi.ABI_VERSION}")
 
     def continue_at(self, points: Sequence[ResumePoint]) -> list[Continued]:
         """Modules that together have the continuations of all these points.
@@ -259,5 +271,9 @@ class PlainProgram:
         return PlainInstance(self._toolchain.engine, self._pre, spec, listener)
 
     def restore(self, spec: InstanceSpec, snapshot: Snapshot, listener: Listener) -> Instance:
+        """Raises ``SnapshotError``."""
+        raise SnapshotError(f"the program cannot be moved: {self.refusal}")
+
+    def nest(self, spec: InstanceSpec, listener: Listener) -> NoReturn:
         """Raises ``SnapshotError``."""
         raise SnapshotError(f"the program cannot be moved: {self.refusal}")

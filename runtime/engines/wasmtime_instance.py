@@ -7,7 +7,7 @@ stack is read, and how it is linked to continuations. Does not know how those ar
 import struct
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
@@ -28,7 +28,8 @@ from runtime.engines.hosted import Hosted
 from runtime.engines.wasmtime_plain import TABLE_ELEMENTS
 from runtime.engines.wasmtime_stack import FrameStack
 from runtime.engines.wasmtime_tables import Table, identity
-from runtime.snapshot import GlobalValue, MemoryImage, Snapshot
+from runtime.shadow import Change, Shadow
+from runtime.snapshot import BLOCK, GlobalValue, MemoryImage, Snapshot
 from runtime.wasi.host import Wasi
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class MovableInstance(Hosted):
             program, spec, lambda look: Wasi.restore(snapshot.wasi, spec, listener, look), used
         )
         try:
-            instance._fill(snapshot)
+            instance._fill(snapshot, program.initial(instance._memories))
         except BaseException:
             instance.close()
             raise
@@ -224,10 +225,15 @@ class MovableInstance(Hosted):
 
     # ------------------------------------------------------------------------ as data
 
-    def snapshot(self, carry: Collection[int]) -> Snapshot:
+    def changes(self, shadow: Shadow) -> Change | None:
+        """The next of what has changed. Raises ``SnapshotError`` as ``snapshot`` does."""
+        with self._standing():
+            return shadow.next_change([memory.view() for memory in self._memories])
+
+    def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """The whole state. Raises ``SnapshotError`` when the program has ended, or runs."""
         with self._standing():
-            return self._capture(carry)
+            return self._capture(carry, shadow)
 
     def points(self) -> Collection[ResumePoint]:
         """Where it last stood: here or, if it has come from elsewhere, there."""
@@ -236,13 +242,14 @@ class MovableInstance(Hosted):
         except CorruptFrames:  # it will be said when it goes on
             return ()
 
-    def _capture(self, carry: Collection[int]) -> Snapshot:
+    def _capture(self, carry: Collection[int], shadow: Shadow | None) -> Snapshot:
         program, stats = self._program, self.stats()
+        views = [memory.view() for memory in self._memories]
         return Snapshot(
             program=program.digest,
             abi=abi.ABI_VERSION,
             engine=program.engine_name,
-            memories=tuple(MemoryImage.of(memory.view()) for memory in self._memories),
+            memories=shadow.rest(views) if shadow else tuple(map(MemoryImage.of, views)),
             globals=tuple(
                 GlobalValue(number, kind, self._read_global(number, kind))
                 for number, kind in program.description.mutable_globals
@@ -253,22 +260,51 @@ class MovableInstance(Hosted):
             cpu_seconds=stats.cpu_seconds,
             messages_in=stats.messages_in,
             messages_out=stats.messages_out,
+            base=shadow.identity if shadow else b"",
         )
 
-    def _fill(self, snapshot: Snapshot) -> None:
-        """Become what the snapshot says; this instance has not run yet."""
+    def blank(self) -> None:
+        """Empty the memories of an instance that has not run: another's come ahead."""
+        for memory, initial in zip(
+            self._memories, self._program.initial(self._memories), strict=True
+        ):
+            nothing = MemoryImage(memory.size, bytes(memory.size // BLOCK // 8), b"")
+            nothing.write(memory.view(), initial)
+
+    def overwrite(self, change: Change) -> None:
+        """Take such memory. Raises ``SnapshotError`` and ``EngineError`` when it does not fit."""
+        with self._standing():
+            if change.memory >= len(self._memories):
+                raise SnapshotError(f"the program has no memory {change.memory}")
+            self._sized(self._memories[change.memory], change.size)
+            change.write(self._memories[change.memory].view())
+
+    def become(self, snapshot: Snapshot, spec: InstanceSpec, listener: Listener) -> None:
+        """What the snapshot adds to the memory that came ahead. Raises as ``overwrite`` does."""
+        with self._standing():
+            self.wasi = Wasi.restore(snapshot.wasi, spec, listener, self._look)
+            self._used = Stats(messages_in=snapshot.messages_in, messages_out=snapshot.messages_out)
+            self._fill(snapshot, [MemoryImage(0, b"", b"")] * len(self._memories))
+
+    def _sized(self, memory: ffi.Memory, size: int) -> ffi.Memory:
+        memory.grow(size)
+        if size != memory.size:
+            raise SnapshotError(f"the program's memory cannot have {size} bytes")
+        return memory
+
+    def _fill(self, snapshot: Snapshot, initial: Sequence[MemoryImage]) -> None:
+        """Become what the snapshot says; this instance has not run yet.
+
+        ``initial``: what its memories hold that is to become zero.
+        """
         description = self._program.description
         kinds = [(value.number, value.type) for value in snapshot.globals]
         if len(snapshot.memories) != len(self._memories) or kinds != [
             tuple(known) for known in description.mutable_globals
         ]:
             raise SnapshotError("the snapshot's memories or globals are not the program's")
-        initial = self._program.initial(self._memories)
         for memory, image, before in zip(self._memories, snapshot.memories, initial, strict=True):
-            memory.grow(image.size)
-            if image.size != memory.size:
-                raise SnapshotError(f"the program's memory cannot have {image.size} bytes")
-            image.write(memory.view(), before)
+            image.write(self._sized(memory, image.size).view(), before)
         for value in snapshot.globals:
             found = self._export(f"{abi.GLOBAL_PREFIX}{value.number}", ffi.GLOBAL)
             ffi.write_global(self._context, found, value.type, value.bits)

@@ -12,6 +12,7 @@ from arts.errors import SnapshotError
 from runtime.engines import wasmtime_ffi as ffi
 from runtime.engines.base import InstanceSpec, Listener, Outcome, Wait
 from runtime.engines.hosted import Hosted
+from runtime.shadow import Shadow
 from runtime.wasi.host import Wasi
 
 TABLE_ELEMENTS = 1 << 20
@@ -81,7 +82,11 @@ class PlainInstance(Hosted):
             self.wasi.changed.notify_all()
         self._engine.increment_epoch()
 
-    def snapshot(self, carry: Collection[int]) -> NoReturn:
+    def changes(self, shadow: Shadow) -> NoReturn:
+        """Raises ``SnapshotError``."""
+        raise SnapshotError("this program cannot be moved")
+
+    def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> NoReturn:
         """Raises ``SnapshotError``."""
         raise SnapshotError("this program cannot be moved")
 

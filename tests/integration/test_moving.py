@@ -141,6 +141,16 @@ def _step(position: dict[str, float]) -> int:
     return round(angle / math.tau * STEPS_PER_CIRCLE) % STEPS_PER_CIRCLE
 
 
+async def test_much_memory_leaves_while_the_module_runs(client: Client) -> None:
+    """72 MiB, of which every byte is checked by the module, again and again."""
+    async with module(client, "dirty", 72 * 1024, 1000, until=()) as dirty:
+        await dirty.output.more(1)
+        for _ in range(2):
+            await client.move(dirty.uuid)
+            await dirty.output.more(20)
+        assert dirty.lines == [f"tick {number + 1}" for number in range(len(dirty.lines))]
+
+
 async def test_to_a_named_runtime_and_back(client: Client, realm: LocalRealm) -> None:
     async with module(client, "counter", 20, parent=realm.runtimes[0].name) as counter:
         there = await client.move(counter.uuid, realm.runtimes[1].name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from runtime.engines.base import Outcome, Paused, Stats
+from runtime.shadow import Change, Shadow
 from runtime.snapshot import Snapshot
 
 
@@ -66,7 +67,11 @@ class Scripted:
     def set_writable(self, writable: bool) -> None:
         """Nothing writes here."""
 
-    def snapshot(self, carry: Collection[int]) -> Snapshot:
+    def changes(self, shadow: Shadow) -> Change | None:
+        """Nothing moves here."""
+        self._never()
+
+    def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """Nothing moves here."""
         self._never()
 

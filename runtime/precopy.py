@@ -1,0 +1,168 @@
+"""Memory that leaves while its module still runs: both ends of it, during a move.
+
+The module stands for a moment, what has changed in a stretch of its memory is copied, it runs on,
+and the copy travels. Whatever goes wrong here costs time only: the source then sends everything.
+Knows copies and transfers; what to send and when to stop is decided by ``runtime.shadow``.
+"""
+
+import asyncio
+from typing import Final
+
+from arts.errors import ArtsError, SnapshotError
+from arts.log import get_logger
+from arts.protocol.topics import Topics
+from arts.protocol.transfer import Receiver
+from runtime.copies import Copy
+from runtime.settings import RuntimeSettings
+from runtime.shadow import (
+    LARGEST_PARCEL,
+    Change,
+    Shadow,
+    another_round,
+    decode_parcel,
+    encode_parcel,
+    grown,
+)
+from runtime.transfers import Transfers
+
+log = get_logger(__name__)
+
+WORTH_IT: Final = 512 * 1024
+"""Bytes of memory from which on it is sent ahead. Less is soon sent when the module stands."""
+_CONFIRMED: Final = 2.0
+"""Seconds for the target to say that it has a parcel."""
+_HOLD: Final = "precopy"
+
+
+class Precopy:
+    """What goes ahead of snapshots, from and to one runtime."""
+
+    def __init__(self, settings: RuntimeSettings, topics: Topics, transfers: Transfers) -> None:
+        self._settings, self._topics, self._transfers = settings, topics, transfers
+        self._kept: dict[int, bytes] = {}
+        """Copy that is to come here -> identity of what has come of it."""
+
+    def topics_of(self, migration: str) -> set[str]:
+        """What to forget when the move is over."""
+        topics = self._topics
+        return {
+            topics.snapshot_pages(migration),
+            topics.snapshot_pages_credit(migration),
+            topics.snapshot_kept(migration),
+        }
+
+    # ------------------------------------------------------------------------ source
+
+    async def send(self, copy: Copy, migration: str) -> Shadow | None:
+        """Send memory ahead until little is left; what the target has now. None: nothing."""
+        instance = copy.instance
+        if instance is None or not instance.migratable or copy.ended:
+            return None
+        if instance.stats().memory_bytes < WORTH_IT or not self._settings.precopy:
+            return None
+        confirmed: asyncio.Queue[bytes] = asyncio.Queue()
+        topic = self._topics.snapshot_kept(migration)
+        self._transfers.listen(topic, confirmed.put_nowait)
+        try:
+            return await self._rounds(copy, migration, confirmed)
+        except (TimeoutError, SnapshotError) as error:
+            log.info("precopy.given_up", module=copy.module.uuid, reason=str(error) or "no answer")
+            return None
+        finally:
+            for topic in self.topics_of(migration):
+                self._transfers.forget(topic)
+
+    async def _rounds(
+        self, copy: Copy, migration: str, confirmed: "asyncio.Queue[bytes]"
+    ) -> Shadow:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.precopy
+        shadow, rounds = Shadow(), [0]
+        while loop.time() < deadline:
+            change = await self._look(copy, shadow)
+            if change is None:
+                if not another_round(rounds):
+                    break
+                rounds.append(0)
+            elif change.blocks:
+                rounds[-1] += len(change.blocks)
+                await self._send(shadow, change, migration, confirmed)
+        log.info("precopy.done", module=copy.module.uuid, rounds=rounds)
+        return shadow
+
+    async def _look(self, copy: Copy, shadow: Shadow) -> Change | None:
+        """The next change of a module that is stopped for a moment."""
+        copy.runner.hold(_HOLD)
+        try:
+            stands = await copy.runner.standstill(self._settings.pause_timeout)
+            if not stands or copy.instance is None:
+                raise SnapshotError("it does not stand")
+            return await asyncio.to_thread(copy.instance.changes, shadow)
+        finally:
+            copy.runner.release(_HOLD)
+
+    async def _send(
+        self,
+        shadow: Shadow,
+        change: Change,
+        migration: str,
+        confirmed: "asyncio.Queue[bytes]",
+    ) -> None:
+        parcel = await asyncio.to_thread(encode_parcel, change)
+        shadow.identity = grown(shadow.identity, parcel)
+        credit_topic = self._topics.snapshot_pages_credit(migration)
+        self._transfers.send(self._topics.snapshot_pages(migration), credit_topic, parcel)
+        async with asyncio.timeout(_CONFIRMED):
+            kept = await confirmed.get()
+        if kept != shadow.identity:
+            raise SnapshotError("the target keeps something else")
+
+    # ------------------------------------------------------------------------ target
+
+    def expect(self, copy: Copy, migration: str) -> None:
+        """Be ready for what comes ahead, before the broker handles what we say next."""
+        self._kept[copy.number] = b""
+        self._await_parcel(copy, migration)
+
+    def check(self, copy: Copy, base: bytes) -> None:
+        """Raises ``SnapshotError`` unless a snapshot that builds on ``base`` can be restored."""
+        if base and base != self._kept.get(copy.number):
+            raise SnapshotError("the snapshot builds on memory that is not here")
+
+    def forget(self, copy: Copy) -> None:
+        """The move is over."""
+        self._kept.pop(copy.number, None)
+
+    def _await_parcel(self, copy: Copy, migration: str) -> None:
+        self._transfers.expect(
+            self._topics.snapshot_pages(migration),
+            self._topics.snapshot_pages_credit(migration),
+            Receiver(max_bytes=LARGEST_PARCEL),
+            lambda receiver: self._on_parcel(copy, migration, receiver),
+        )
+
+    def _on_parcel(self, copy: Copy, migration: str, receiver: Receiver) -> None:
+        if receiver.data is not None:
+            copy.do(self._keep(copy, migration, receiver.data))
+        else:
+            self._drop(copy, migration, receiver.failure or "")
+
+    async def _keep(self, copy: Copy, migration: str, parcel: bytes) -> None:
+        try:
+            await asyncio.to_thread(lambda: copy.receive(decode_parcel(parcel)))
+        except ArtsError as error:
+            self._drop(copy, migration, str(error))
+        else:
+            if copy.number not in self._kept:  # meanwhile everything has come at once
+                copy.abandon()
+                return
+            identity = grown(self._kept[copy.number], parcel)
+            self._kept[copy.number] = identity
+            self._await_parcel(copy, migration)
+            self._transfers.say(self._topics.snapshot_kept(migration), identity)
+
+    def _drop(self, copy: Copy, migration: str, reason: str) -> None:
+        log.info("precopy.dropped", module=copy.module.uuid, reason=reason)
+        self._kept.pop(copy.number, None)
+        copy.abandon()
+        self._transfers.say(self._topics.snapshot_kept(migration), b"")

@@ -1,0 +1,192 @@
+"""Memory goes ahead of a module that moves; and whatever goes wrong with that, the move goes on."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from arts.errors import SnapshotError
+from arts.protocol import messages as m
+from runtime import precopy
+from runtime.agent import Agent
+from runtime.copies import Copy
+from runtime.shadow import Change, Shadow
+from tests.runtime.fleet import Fleet, Move
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def pair(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """Runtimes ``a`` and ``b``, which have all the time that a busy machine may need."""
+    monkeypatch.setattr(precopy, "_CONFIRMED", 20.0)
+    await fleet.runtime("a", precopy=20.0)
+    await fleet.runtime("b", precopy=20.0)
+    return fleet
+
+
+async def dirty(fleet: Fleet, mebibytes: int = 16, rate: int = 1000) -> m.StartModule:
+    """A module that runs and has filled its memory."""
+    module = await fleet.start("dirty", args=(str(mebibytes * 1024), str(rate)))
+    await fleet.printed(1)
+    return module
+
+
+async def ticks_on(fleet: Fleet) -> None:
+    """It runs on, its memory is undamaged, and it repeated or skipped nothing."""
+    seen = await fleet.printed(30)
+    assert seen == [f"tick {number + 1}" for number in range(len(seen))]
+
+
+def copy_in(agent: Agent) -> Copy:
+    (copy,) = agent._copies.values()
+    return copy
+
+
+async def test_little_is_left_for_when_the_module_stands(pair: Fleet) -> None:
+    module = await dirty(pair)
+    for source, target in (("a", "b"), ("b", "a")):
+        module, moved = await pair.move(module, source, target)
+        assert moved.frozen.size is not None
+        assert moved.frozen.size < 2 * MIB
+        await ticks_on(pair)
+    assert len(pair.agents["a"]._copies) == 1
+    for agent in pair.agents.values():
+        assert not agent._transfers._senders
+        assert not agent._transfers._receivers
+        assert not agent._transfers._listeners
+
+
+async def test_a_module_that_writes_faster_than_the_link_moves_too(pair: Fleet) -> None:
+    module = await dirty(pair, 24, 400_000)
+    module, _ = await pair.move(module, "a", "b")
+    await ticks_on(pair)
+
+
+async def test_a_small_module_sends_nothing_ahead(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precopy, "Shadow", None)
+    module = await pair.start("counter", args=("1",))
+    module, _ = await pair.move(module, "a", "b")
+    await pair.printed(3)
+
+
+async def test_it_can_be_turned_off(fleet: Fleet) -> None:
+    await fleet.runtime("a", precopy=0.0)
+    await fleet.runtime("b")
+    _, moved = await fleet.move(await dirty(fleet), "a", "b")
+    assert moved.frozen.size is not None
+    assert moved.frozen.size > 15 * MIB
+    await ticks_on(fleet)
+
+
+async def test_when_its_time_is_over_the_rest_goes_with_the_snapshot(fleet: Fleet) -> None:
+    await fleet.runtime("a", precopy=0.001)
+    await fleet.runtime("b")
+    _, moved = await fleet.move(await dirty(fleet), "a", "b")
+    assert moved.frozen.size is not None
+    assert moved.frozen.size > 8 * MIB
+    await ticks_on(fleet)
+
+
+def refuse(self: Copy, change: Change) -> None:
+    raise SnapshotError("no room")
+
+
+def nothing(*_: object) -> None:
+    """Not a word."""
+
+
+async def test_a_target_that_keeps_nothing_gets_everything(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Copy, "receive", refuse)
+    _, moved = await pair.move(await dirty(pair), "a", "b")
+    assert moved.frozen.size is not None
+    assert moved.frozen.size > 15 * MIB
+    await ticks_on(pair)
+
+
+async def test_a_target_that_does_not_know_of_it_gets_everything(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precopy, "_CONFIRMED", 0.1)
+    monkeypatch.setattr(precopy.Precopy, "_on_parcel", nothing)
+    await pair.move(await dirty(pair), "a", "b")
+    await ticks_on(pair)
+
+
+@pytest.mark.parametrize("damage", [lambda parcel: parcel[:-9], lambda parcel: b"nonsense"])
+async def test_damaged_parcels_cost_no_more_than_time(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    encode = precopy.encode_parcel
+    monkeypatch.setattr(precopy, "encode_parcel", lambda change: damage(encode(change)))
+    await pair.move(await dirty(pair), "a", "b")
+    await ticks_on(pair)
+
+
+async def test_a_snapshot_that_builds_on_something_else_is_refused(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = await dirty(pair)
+    rest = Shadow.rest
+
+    def lie(self: Shadow, *arguments: object) -> object:
+        self.identity = bytes(32)
+        return rest(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Shadow, "rest", lie)
+    moving = Move(pair, module, "a", "b")
+    await moving.prepare()
+    moving.send_freeze()
+    report = await pair.report("refused")
+    assert "memory that is not here" in (report.detail or "")
+    await moving.abort()
+    await ticks_on(pair)
+
+
+async def test_called_off_in_the_middle_of_a_round_it_runs_on(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = await dirty(pair)
+    on_the_way = asyncio.Event()
+    send = precopy.Precopy._send
+
+    async def slow(self: precopy.Precopy, *arguments: object) -> None:
+        await send(self, *arguments)  # type: ignore[arg-type]
+        on_the_way.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(precopy.Precopy, "_send", slow)
+    moving = Move(pair, module, "a", "b")
+    await moving.prepare()
+    moving.send_freeze()
+    await on_the_way.wait()
+    nest = copy_in(pair.agents["b"]).nest
+    assert nest is not None
+    await moving.abort()
+    with pytest.raises(SnapshotError, match="no memory any more"):
+        nest.receive(Change(0, 0, b"", b""))
+    await ticks_on(pair)
+    assert not pair.agents["b"]._copies
+    for agent in pair.agents.values():
+        assert not agent._transfers._senders
+        assert not agent._transfers._receivers
+        assert not agent._transfers._listeners
+
+
+async def test_a_target_that_dies_in_the_middle_leaves_the_source_unharmed(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precopy, "_CONFIRMED", 0.1)
+    module = await dirty(pair)
+    moving = Move(pair, module, "a", "b")
+    await moving.prepare()
+    await pair.stop_runtime("b")
+    moving.send_freeze()
+    await pair.report("frozen")
+    pair.send("a", m.AbortMigration(**moving.step))
+    await pair.report("aborted")
+    await ticks_on(pair)
