@@ -10,11 +10,12 @@ import hashlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from arts import migratable
+from arts.bench.memory import measure_memory
 from arts.bench.statistics import milliseconds, percentile
 from arts.client import Client
 from runtime.engines.base import InstanceSpec, Paused
@@ -31,9 +32,14 @@ async def measure(
     *,
     broker: str = "auto",
     moves: int = 100,
+    sizes: Sequence[float] = (),
+    rates: Sequence[float] = (0.0, 1.0, 10.0, 100.0),
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
-    """Move each module ``moves`` times between two processes. Times are milliseconds."""
+    """Move each module ``moves`` times between two processes. Times are milliseconds.
+
+    ``sizes`` (MiB) and ``rates`` (MB/s): also modules with so much memory, that write so fast.
+    """
     from arts.bench.realm import bench_realm
 
     result: dict[str, Any] = {"benchmark": "migration", "moves": moves}
@@ -52,6 +58,8 @@ async def measure(
             result[f"{program}_downtime_p50_ms"] = round(percentile(downtimes, 50), 3)
             result[f"{program}_downtime_p99_ms"] = round(percentile(downtimes, 99), 3)
             result[f"{program}_snapshot_bytes"] = size
+    if sizes:
+        result |= await measure_memory(broker, moves, sizes, rates, progress)
     progress("pausing queens")
     pauses = await asyncio.to_thread(pause_latencies, QUEENS, samples=moves * 2)
     return result | {

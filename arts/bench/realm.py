@@ -10,7 +10,11 @@ from arts.cli.local_realm import LocalRealm, RealmPlan, local_realm
 
 @asynccontextmanager
 async def bench_realm(
-    *, broker: str, runtimes: int, synchronous: str = "normal"
+    *,
+    broker: str,
+    runtimes: int,
+    synchronous: str = "normal",
+    runtime_arguments: tuple[str, ...] = (),
 ) -> AsyncIterator[LocalRealm]:
     """The realm for the duration. Its files are below the working directory, not on a RAM disk."""
     with _folder() as folder:
@@ -22,6 +26,7 @@ async def bench_realm(
             port=0,
             runtimes=runtimes,
             config=config,
+            runtime_arguments=runtime_arguments,
         )
         async with local_realm(plan, lambda line: None) as realm:
             yield realm

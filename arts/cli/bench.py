@@ -59,13 +59,27 @@ def control_plane(
 def migration(
     broker: BrokerKindOption = "auto",
     moves: Annotated[int, typer.Option(min=1, help="Of each module.")] = 100,
+    sizes: Annotated[
+        str, typer.Option(help="Also modules with so many MiB of memory, with commas between.")
+    ] = "",
+    rates: Annotated[
+        str, typer.Option(help="MB/s that those write, with commas between.")
+    ] = "0,1,10,100",
     as_json: JsonOption = False,
 ) -> None:
     """Downtime of moves between two processes, pause latency, snapshot size."""
     from arts.bench.migration import measure
 
     _run(
-        lambda progress: asyncio.run(measure(broker=broker, moves=moves, progress=progress)),
+        lambda progress: asyncio.run(
+            measure(
+                broker=broker,
+                moves=moves,
+                sizes=[float(size) for size in _names(sizes)],
+                rates=[float(rate) for rate in _names(rates)],
+                progress=progress,
+            )
+        ),
         as_json,
     )
 

@@ -40,6 +40,8 @@ class RealmPlan:
     http_port: int = 0
     runtimes: int = 2
     config: Path | None = None
+    runtime_arguments: tuple[str, ...] = ()
+    """More of them, for each runtime."""
 
 
 class LocalRealm:
@@ -52,7 +54,7 @@ class LocalRealm:
         self._report = report
         self.supervisor = self._child(plan, "supervisor", _supervisor_arguments(plan))
         self.runtimes = [
-            self._child(plan, name, ["runtime", "--name", name, *_data_dir(plan, name)])
+            self._child(plan, name, _runtime_arguments(plan, name))
             for name in (f"runtime-{number + 1}" for number in range(plan.runtimes))
         ]
 
@@ -158,8 +160,9 @@ def _supervisor_arguments(plan: RealmPlan) -> list[str]:
     return [*arguments, "--config", str(plan.config)] if plan.config else arguments
 
 
-def _data_dir(plan: RealmPlan, name: str) -> list[str]:
-    return ["--data-dir", str(plan.data_dir / "runtimes" / name)]
+def _runtime_arguments(plan: RealmPlan, name: str) -> list[str]:
+    directory = str(plan.data_dir / "runtimes" / name)
+    return ["runtime", "--name", name, "--data-dir", directory, *plan.runtime_arguments]
 
 
 def _is_alive(pid: int) -> bool:
