@@ -1,11 +1,13 @@
 """Memory that leaves while its module still runs: both ends of it, during a move.
 
-The module stands for a moment, what has changed in a stretch of its memory is copied, it runs on,
-and the copy travels. Whatever goes wrong here costs time only: the source then sends everything.
+What has changed in a stretch of its memory is copied and travels, again and again, while the
+module runs: what it changes during that will have changed the next time, or when it stands at
+last. Whatever goes wrong here costs time only: the source then sends everything.
 Knows copies and transfers; what to send and when to stop is decided by ``runtime.shadow``.
 """
 
 import asyncio
+import hashlib
 from typing import Final
 
 from arts.errors import ArtsError, SnapshotError
@@ -13,6 +15,7 @@ from arts.log import get_logger
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
 from runtime.copies import Copy
+from runtime.engines.base import Instance
 from runtime.settings import RuntimeSettings
 from runtime.shadow import (
     LARGEST_PARCEL,
@@ -31,7 +34,6 @@ WORTH_IT: Final = 512 * 1024
 """Bytes of memory from which on it is sent ahead. Less is soon sent when the module stands."""
 _CONFIRMED: Final = 2.0
 """Seconds for the target to say that it has a parcel."""
-_HOLD: Final = "precopy"
 
 
 class Precopy:
@@ -64,7 +66,7 @@ class Precopy:
         topic = self._topics.snapshot_kept(migration)
         self._transfers.listen(topic, confirmed.put_nowait)
         try:
-            return await self._rounds(copy, migration, confirmed)
+            return await self._rounds(copy, instance, migration, confirmed)
         except (TimeoutError, SnapshotError) as error:
             log.info("precopy.given_up", module=copy.module.uuid, reason=str(error) or "no answer")
             return None
@@ -73,13 +75,13 @@ class Precopy:
                 self._transfers.forget(topic)
 
     async def _rounds(
-        self, copy: Copy, migration: str, confirmed: "asyncio.Queue[bytes]"
+        self, copy: Copy, instance: Instance, migration: str, confirmed: "asyncio.Queue[bytes]"
     ) -> Shadow:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.precopy
         shadow, rounds = Shadow(), [0]
         while loop.time() < deadline:
-            change = await self._look(copy, shadow)
+            change = await asyncio.to_thread(instance.changes, shadow)
             if change is None:
                 if not another_round(rounds):
                     break
@@ -89,17 +91,6 @@ class Precopy:
                 await self._send(shadow, change, migration, confirmed)
         log.info("precopy.done", module=copy.module.uuid, rounds=rounds)
         return shadow
-
-    async def _look(self, copy: Copy, shadow: Shadow) -> Change | None:
-        """The next change of a module that is stopped for a moment."""
-        copy.runner.hold(_HOLD)
-        try:
-            stands = await copy.runner.standstill(self._settings.pause_timeout)
-            if not stands or copy.instance is None:
-                raise SnapshotError("it does not stand")
-            return await asyncio.to_thread(copy.instance.changes, shadow)
-        finally:
-            copy.runner.release(_HOLD)
 
     async def _send(
         self,
@@ -133,11 +124,11 @@ class Precopy:
         """The move is over."""
         self._kept.pop(copy.number, None)
 
-    def _await_parcel(self, copy: Copy, migration: str) -> None:
+    def _await_parcel(self, copy: Copy, migration: str, last: str | None = None) -> None:
         self._transfers.expect(
             self._topics.snapshot_pages(migration),
             self._topics.snapshot_pages_credit(migration),
-            Receiver(max_bytes=LARGEST_PARCEL),
+            Receiver(max_bytes=LARGEST_PARCEL, but=last),
             lambda receiver: self._on_parcel(copy, migration, receiver),
         )
 
@@ -158,7 +149,7 @@ class Precopy:
                 return
             identity = grown(self._kept[copy.number], parcel)
             self._kept[copy.number] = identity
-            self._await_parcel(copy, migration)
+            self._await_parcel(copy, migration, hashlib.sha256(parcel).hexdigest())
             self._transfers.say(self._topics.snapshot_kept(migration), identity)
 
     def _drop(self, copy: Copy, migration: str, reason: str) -> None:

@@ -23,7 +23,7 @@ from runtime.snapshot import BLOCK, MemoryImage
 PARCEL: Final = 4 * 1024 * 1024
 """Bytes of changes after which a parcel is full."""
 _STRETCH: Final = 64 * 1024 * 1024
-"""Bytes that are compared in one go: the module stands still for so long."""
+"""Bytes that are compared in one go, whether something has changed in them or not."""
 _SPAN: Final = 1 << 20
 _PAGE: Final = 1 << 16
 """Bytes that are compared at once, before it matters which of their blocks differ."""

@@ -182,7 +182,9 @@ class Receiver:
     """The side that wants the data.
 
     ``expected``: the sha256 (hex) it must have, if known; otherwise the first sound chunk decides.
-    ``max_bytes``: larger transfers fail. It waits for the first chunk as long as the caller does.
+    ``max_bytes``: larger transfers fail. ``but``: a sha256 (hex) that it is not, of a transfer
+    before on the same topic whose chunks may come again. It waits for the first chunk as long as
+    the caller does.
     """
 
     def __init__(
@@ -190,12 +192,14 @@ class Receiver:
         *,
         max_bytes: int,
         expected: str | None = None,
+        but: str | None = None,
         window: int = WINDOW,
         silence: float = SILENCE,
         patience: float = PATIENCE,
     ) -> None:
         self._max_bytes = max_bytes
         self._digest = bytes.fromhex(expected) if expected else None
+        self._not = bytes.fromhex(but) if but else None
         self._window = window
         self._silence, self._patience = silence, patience
         self._chunks: dict[int, bytes] = {}
@@ -253,7 +257,7 @@ class Receiver:
     def _belongs(self, chunk: _Chunk) -> bool:
         if self._count and chunk.total != self._count:
             return False
-        return self._digest in (None, chunk.digest)
+        return self._digest in (None, chunk.digest) and chunk.digest != self._not
 
     def _credit(self) -> list[bytes]:
         if len(self._chunks) == self._count:

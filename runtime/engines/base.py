@@ -5,8 +5,8 @@ thread, or *parked* as data that anyone may look at. The agent owns the decision
 engine owns everything about how.
 
 Threads: ``run`` is called on one worker thread at a time. ``deliver``, ``signal``,
-``request_pause``, ``kill``, ``ready``, ``points`` and ``stats`` may be called from any thread at
-any time. ``changes``, ``snapshot`` and ``close`` only while parked.
+``request_pause``, ``kill``, ``ready``, ``points``, ``changes`` and ``stats`` may be called from any
+thread at any time. ``snapshot`` and ``close`` only while parked.
 """
 
 from collections.abc import Callable, Collection
@@ -183,7 +183,8 @@ class Instance(Protocol):
     def changes(self, shadow: Shadow) -> Change | None:
         """The next of what its memories are and ``shadow`` is not; see ``Shadow.next_change``.
 
-        Raises ``SnapshotError`` when it does not stand.
+        What the running module writes meanwhile is seen now, torn, or the next time; when it
+        stands at the latest. Raises ``SnapshotError`` when it has ended.
         """
         ...
 

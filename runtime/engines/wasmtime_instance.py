@@ -76,6 +76,8 @@ class MovableInstance(Hosted):
         guest = ffi.export(self._context, self._instance, "memory", ffi.MEMORY)
         self._guest = ffi.Memory(self._context, guest) if guest is not None else None
         self._state = ffi.I32Global(self._context, self._export(abi.STATE, ffi.GLOBAL))
+        self._reading, self._closed = threading.Lock(), False
+        """Held by whoever looks at the memories of a module that may run."""
         self._flag_lock = threading.Lock()
         self._flag = self._stack.flag()
         self._countdown: ffi.I32Global | None = None
@@ -226,8 +228,10 @@ class MovableInstance(Hosted):
     # ------------------------------------------------------------------------ as data
 
     def changes(self, shadow: Shadow) -> Change | None:
-        """The next of what has changed. Raises ``SnapshotError`` as ``snapshot`` does."""
-        with self._standing():
+        """The next of what has changed. Memories never move, so it may write to them meanwhile."""
+        with self._reading:
+            if self._closed or self._exit is not None:
+                raise SnapshotError("the module has ended")
             return shadow.next_change([memory.view() for memory in self._memories])
 
     def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
@@ -395,6 +399,8 @@ class MovableInstance(Hosted):
     def _release(self) -> None:
         with self._flag_lock:
             self._flag = None
+        with self._reading:
+            self._closed = True
         self._memories, self._guest = [], None
         self._linked.clear()
         self._frames = b""

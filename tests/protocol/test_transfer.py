@@ -116,6 +116,15 @@ def test_expected_digest_refuses_other_data() -> None:
     assert target.data == b"wanted"
 
 
+def test_chunks_of_the_transfer_before_are_not_taken_for_this_one() -> None:
+    before, now = Sender(b"before" * 100, 0.0), Sender(b"now" * 100, 0.0)
+    target = Receiver(max_bytes=1000, but=before.digest)
+    assert target.handle(before.start()[0], 0.0) == []
+    assert (target.digest, target.next_deadline()) == (None, None)
+    assert target.handle(now.start()[0], 0.0)
+    assert target.data == b"now" * 100
+
+
 def test_other_chunking_of_the_same_data_does_not_mix() -> None:
     data = bytes(4096)
     target = receiver()
