@@ -14,6 +14,7 @@ from typing import Final
 
 from tests.support.held_moves import (
     Hold,
+    ahead,
     freezing,
     frozen,
     preparing,
@@ -31,6 +32,7 @@ VICTIMS: Final = ("source", "target", "supervisor", "broker")
 PHASES: Final[dict[Hold, str]] = {
     preparing: "before the snapshot: the target is not ready",
     freezing: "before the snapshot: the source has not frozen",
+    ahead: "during pre-copy",
     frozen: "after the freeze",
     transferring: "during the transfer",
     restored: "after the restore, before the commit",
@@ -49,12 +51,14 @@ _SOUND: Final = frozenset({STAYS, MOVES, RETURNS})
 EXPECTED: Final[dict[tuple[Hold, str], frozenset[str]]] = {
     (preparing, "source"): frozenset({ANEW}),
     (freezing, "source"): frozenset({ANEW}),
+    (ahead, "source"): frozenset({ANEW}),
     (frozen, "source"): frozenset({MOVES}),
     (transferring, "source"): frozenset({ANEW}),
     (restored, "source"): frozenset({MOVES}),
     (switching, "source"): frozenset({MOVES}),
     (preparing, "target"): frozenset({STAYS}),
     (freezing, "target"): frozenset({STAYS}),
+    (ahead, "target"): frozenset({STAYS}),
     (frozen, "target"): frozenset({STAYS}),
     (transferring, "target"): frozenset({STAYS}),
     # Its word and the news of its death are both on the way to the supervisor.

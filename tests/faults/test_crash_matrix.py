@@ -1,7 +1,7 @@
 """Somebody dies (kill -9) in the middle of a move, in each phase: the module is alive exactly once.
 
 Each cell of ``crash_matrix`` is one run with real processes. A counter and a module with channels
-move at once; during the transfer it is one that has much to carry, and does both.
+move at once; where memory is on its way it is one that has much to carry, and does both.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from tests.support.held_moves import (
     Answer,
     Hold,
     Move,
+    ahead,
     freezing,
     frozen,
     held_move,
@@ -79,7 +80,7 @@ async def subjects(
 ) -> AsyncIterator[tuple[list[Watched], Conversation, Watched | None]]:
     """Who moves: all on one runtime, and in the middle of something."""
     async with AsyncExitStack() as stack:
-        if hold is transferring:
+        if hold in (ahead, transferring):
             echo, talking = await stack.enter_async_context(
                 conversation(
                     client, interval=0.02, program="lua", args=("-e", LARGE_ECHO), end="\n"

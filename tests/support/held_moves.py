@@ -66,6 +66,15 @@ async def freezing(move: Move) -> None:
     await move.phase("freezing")
 
 
+async def ahead(move: Move) -> None:
+    """The source has begun to send memory ahead, the target takes none, and nobody stops it."""
+    await freezing(move)
+    send(move.target, signal.SIGSTOP)
+    send(move.source, signal.SIGCONT)
+    await move.reported("pages")
+    send(move.source, signal.SIGSTOP)
+
+
 async def frozen(move: Move) -> None:
     """The source has frozen the module, its snapshot is at the broker; the target takes none."""
     await freezing(move)
@@ -124,15 +133,18 @@ async def held_move(
 
 @asynccontextmanager
 async def reports_of(client: Client) -> AsyncIterator[Observer[str]]:
-    """The kinds of all reports as they come, and ``snapshot`` for each piece of one."""
+    """The kinds of all reports as they come, and a word for each piece of what is sent: ``pages``
+    while it is memory that goes ahead, ``snapshot`` then."""
     reports: Observer[str] = Observer()
     topics = client.topics
-    async with client.messages(topics.events_of("+"), topics.snapshot_data("+")) as messages:
+    pieces = {"data": "snapshot", "pages": "pages"}
+    heard = topics.events_of("+"), topics.snapshot_data("+"), topics.snapshot_pages("+")
+    async with client.messages(*heard) as messages:
 
         async def collect() -> None:
             async for message in messages:
-                is_data = message.topic.endswith("/data")
-                reports.add("snapshot" if is_data else decode_report(message.payload).kind)
+                piece = pieces.get(message.topic.rpartition("/")[2])
+                reports.add(piece or decode_report(message.payload).kind)
 
         collecting = asyncio.create_task(collect(), name="reports")
         try:
