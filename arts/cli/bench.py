@@ -130,15 +130,16 @@ def programs(
     folder: Annotated[Path, typer.Option(help="The example programs.")] = Path("wasm-apps"),
     names: Annotated[str, typer.Option(help="Names, with commas between; else all.")] = "",
     moves: Annotated[int, typer.Option(min=1, help="Of each program.")] = 7,
+    requests: Annotated[int, typer.Option(min=1, help="Pauses, of each program.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Real programs from real toolchains: size, preparation, snapshots, restoring."""
+    """Real programs from real toolchains: sizes, preparing, speed, pauses, snapshots, moves."""
     from arts.bench import programs as benchmark
     from arts.cli.bench_tables import show_programs
 
     _run(
         lambda progress: benchmark.measure(
-            folder, chosen=_names(names), moves=moves, progress=progress
+            folder, chosen=_names(names), moves=moves, requests=requests, progress=progress
         ),
         as_json,
         show_programs,

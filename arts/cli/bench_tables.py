@@ -95,12 +95,20 @@ def _text(value: float | None) -> str:
 
 _PROGRAMS: Final[Sequence[tuple[str, str, float]]] = (
     ("size KB", "bytes", 1e3),
+    ("code KB", "code_bytes", 1e3),
+    ("functions", "functions", 1),
+    ("that may stop", "suspendable", 1),
     ("prepared KB", "prepared_bytes", 1e3),
     ("preparing, CPU s", "prepare_cpu_seconds", 1),
     ("snapshot raw KB", "snapshot_raw_bytes", 1e3),
     ("elided KB", "snapshot_elided_bytes", 1e3),
     ("compressed KB", "snapshot_compressed_bytes", 1e3),
+    ("pause p50 ms", "pause_p50_ms", 1),
+    ("p99", "pause_p99_ms", 1),
+    ("run time", "overhead", 1),
+    ("in V8", "v8_overhead", 1),
     ("restored cold ms", "restore_cold_ms", 1),
+    ("CPU ms", "restore_cold_cpu_ms", 1),
     ("warm ms", "restore_warm_ms", 1),
     ("points", "stack_points", 1),
     ("stack bytes", "stack_bytes", 1),
@@ -116,7 +124,8 @@ def show_programs(figures: Mapping[str, Any]) -> None:
     for heading, _, _ in _PROGRAMS:
         table.add_column(heading, justify="right")
     for name, toolchain in figures["toolchain"].items():
-        values = [f"{figures[key][name] / unit:.4g}" for _, key, unit in _PROGRAMS]
+        found = [(figures[key][name], unit) for _, key, unit in _PROGRAMS]
+        values = ["" if value is None else f"{value / unit:.4g}" for value, unit in found]
         table.add_row(name, toolchain, *values)
     out.print(table)
     for line in figures["missing"]:

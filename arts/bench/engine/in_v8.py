@@ -22,7 +22,8 @@ from arts.errors import NotFound
 from arts.migratable import Options, Poll
 
 COUNTDOWN: Final = "countdown"
-FORMS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+Make = Callable[[bytes], bytes]
+FORMS: Final[Mapping[str, Make]] = {
     PLAIN: bytes,
     RESPONSIVE: migratable.prepare,
     THROUGHPUT: lambda wasm: migratable.prepare(wasm, Options(nest=True)),
@@ -61,12 +62,12 @@ def version() -> str:
     return f"V8 {engine.v8} (node {engine.node})"
 
 
-def in_turns(program: Program, rounds: int) -> InV8:
+def in_turns(program: Program, rounds: int, makers: Mapping[str, Make] = FORMS) -> InV8:
     """CPU seconds of all forms in ``rounds`` rounds, each of which begins with another one."""
     version()
     world = v8.World(args=("program", *program.arguments))
     with v8.Node(flags=_FLAGS) as node:
-        forms = {name: node.load(make(program.wasm)) for name, make in FORMS.items()}
+        forms = {name: node.load(make(program.wasm)) for name, make in makers.items()}
 
         def run(name: str) -> float:
             runs = forms[name].time(world)

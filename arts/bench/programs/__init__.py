@@ -1,9 +1,8 @@
-"""Real programs, paused and moved: how large they are, how long preparing and restoring takes.
+"""Real programs, run, paused and moved: sizes, and what preparing, running and restoring cost.
 
 Every program runs in the real engine, is asked to pause at some moment of its run, captured, and
 restored on an engine that has never seen it (its code compiled before) and on one that has. What it
-printed must be what it prints undisturbed. What polls cost and how soon a program pauses is
-``arts bench engine``.
+printed must be what it prints undisturbed.
 """
 
 import hashlib
@@ -19,11 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from arts.bench.engine.footprint import code_size
 from arts.bench.engine.pauses import spec_of
 from arts.bench.engine.programs import Program
+from arts.bench.programs import running
 from arts.bench.programs.catalogue import CATALOGUE, find
-from arts.bench.statistics import milliseconds
+from arts.bench.programs.running import Running
+from arts.bench.statistics import milliseconds, percentile
 from arts.migratable import Refused, describe, prepare, walk_frames
+from arts.migratable.module import parse
 from runtime.engines.base import Activity, Exited, Instance, OutputLine, Parked, Paused
 from runtime.engines.wasmtime import MovableProgram, WasmtimeEngine
 from runtime.snapshot import Snapshot, decode, encode
@@ -37,15 +40,26 @@ class Figures:
     """What was measured of one program."""
 
     bytes: int
+    code_bytes: int
     prepared_bytes: int
+    functions: int
+    suspendable: int
     prepare_cpu_seconds: float
+    running: Running
     restore_cold: list[float] = field(default_factory=list)
+    restore_cold_cpu: list[float] = field(default_factory=list)
     restore_warm: list[float] = field(default_factory=list)
+    restore_warm_cpu: list[float] = field(default_factory=list)
     raw: list[int] = field(default_factory=list)
     elided: list[int] = field(default_factory=list)
     compressed: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     points: list[int] = field(default_factory=list)
+
+    def pause_ms(self, percent: float, clock: str = "seconds") -> float:
+        """From a request until the stack is data."""
+        samples = [getattr(pause, clock) for pause in self.running.pauses]
+        return milliseconds(percentile(samples, percent))
 
 
 def measure(
@@ -53,9 +67,11 @@ def measure(
     *,
     chosen: Collection[str] = (),
     moves: int = 7,
+    requests: int = 100,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Run the benchmark with the programs under ``folder`` (``wasm-apps``). Figures are medians.
+    """Run the benchmark with the programs under ``folder`` (``wasm-apps``). Figures are medians;
+    ``moves`` is also the number of runs, ``requests`` that of pauses.
 
     Raises ``NotFound`` for unknown names, ``RuntimeError`` when a moved program goes another way.
     """
@@ -64,7 +80,7 @@ def measure(
     for program in programs:
         progress(program.name)
         try:
-            found[program.name] = _measure(program, moves, progress)
+            found[program.name] = _measure(program, moves, requests, progress)
         except Refused as refused:
             missing.append(f"{program.name}: {refused}")
     return {
@@ -77,28 +93,52 @@ def measure(
     }
 
 
-_FIGURES: Final[dict[str, Callable[[Figures], float]]] = {
+_FIGURES: Final[dict[str, Callable[[Figures], float | None]]] = {
     "bytes": lambda it: it.bytes,
+    "code_bytes": lambda it: it.code_bytes,
     "prepared_bytes": lambda it: it.prepared_bytes,
+    "functions": lambda it: it.functions,
+    "suspendable": lambda it: it.suspendable,
     "prepare_cpu_seconds": lambda it: round(it.prepare_cpu_seconds, 3),
     "snapshot_raw_bytes": lambda it: statistics.median(it.raw),
     "snapshot_elided_bytes": lambda it: statistics.median(it.elided),
     "snapshot_compressed_bytes": lambda it: statistics.median(it.compressed),
     "stack_bytes": lambda it: statistics.median(it.frames),
     "stack_points": lambda it: statistics.median(it.points),
+    "pause_p50_ms": lambda it: it.pause_ms(50),
+    "pause_p99_ms": lambda it: it.pause_ms(99),
+    "pause_cpu_p99_ms": lambda it: it.pause_ms(99, "cpu_seconds"),
+    "overhead": lambda it: it.running.overhead,
+    "v8_overhead": lambda it: it.running.v8_overhead,
     "restore_cold_ms": lambda it: milliseconds(statistics.median(it.restore_cold)),
+    "restore_cold_cpu_ms": lambda it: milliseconds(statistics.median(it.restore_cold_cpu)),
     "restore_warm_ms": lambda it: milliseconds(statistics.median(it.restore_warm)),
+    "restore_warm_cpu_ms": lambda it: milliseconds(statistics.median(it.restore_warm_cpu)),
 }
 
 
-def _of_all(found: dict[str, Figures], figure: Callable[[Figures], float]) -> dict[str, float]:
+def _of_all(
+    found: dict[str, Figures], figure: Callable[[Figures], float | None]
+) -> dict[str, float | None]:
     return {name: figure(figures) for name, figures in found.items()}
 
 
-def _measure(program: Program, moves: int, progress: Callable[[str], None]) -> Figures:
+def _measure(
+    program: Program, moves: int, requests: int, progress: Callable[[str], None]
+) -> Figures:
     begin = time.process_time()
     prepared = prepare(program.wasm)
-    figures = Figures(len(program.wasm), len(prepared), time.process_time() - begin)
+    preparing = time.process_time() - begin
+    progress(f"{program.name} runs and pauses")
+    figures = Figures(
+        bytes=len(program.wasm),
+        code_bytes=code_size(program.wasm),
+        prepared_bytes=len(prepared),
+        functions=len(parse(program.wasm).bodies),
+        suspendable=len(describe(prepared).functions),
+        prepare_cpu_seconds=preparing,
+        running=running.measure(program, prepared, moves, requests),
+    )
     progress(f"{program.name} is compiled")
     with tempfile.TemporaryDirectory() as cache, ThreadPoolExecutor(1) as worker:
         bench = _Bench(program, prepared, Path(cache), worker)
@@ -149,11 +189,15 @@ class _Bench:
             path.unlink()
         fresh = self._load()
         received = decode(data)
-        for samples in (figures.restore_cold, figures.restore_warm):
+        for seconds, cpu_seconds in (
+            (figures.restore_cold, figures.restore_cold_cpu),
+            (figures.restore_warm, figures.restore_warm_cpu),
+        ):
             rest: list[bytes] = []
-            begin = time.perf_counter()
+            begin, cpu_begin = time.perf_counter(), time.process_time()
             instance = fresh.restore(spec_of(self._program), received, _into(rest))
-            samples.append(time.perf_counter() - begin)
+            cpu_seconds.append(time.process_time() - cpu_begin)
+            seconds.append(time.perf_counter() - begin)
             self._run_on(instance)
             if lines + rest != self._expected:
                 raise RuntimeError(f"{self._program.name} goes another way after a move")
