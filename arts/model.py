@@ -98,6 +98,17 @@ class OnRuntimeLost(StrEnum):
     """Keep it for that runtime."""
 
 
+class Durability(StrEnum):
+    """What of a module outlives its runtime."""
+
+    NONE = "none"
+    """Nothing: it begins anew elsewhere."""
+    CHECKPOINT = "checkpoint"
+    """Its state as of the last checkpoint; its input is acknowledged once that is kept."""
+    ALWAYS = "always"
+    """As ``checkpoint``, and a checkpoint is taken as soon as it has taken any input."""
+
+
 class OnCrash(StrEnum):
     """What a module wants when it fails while it runs."""
 
@@ -106,6 +117,9 @@ class OnCrash(StrEnum):
     RESTART = "restart"
     """Begin again, after a pause that grows from crash to crash."""
 
+
+CHECKPOINT_INTERVAL: Final = 5.0
+"""Seconds between checkpoints of a module that says nothing else."""
 
 UNLIMITED: Final = 1_000_000_000
 """As many modules as a runtime that sets no limit is said to take."""
@@ -194,6 +208,8 @@ class ModuleSpec:
     limits: Limits = Limits()
     on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
     on_crash: OnCrash = OnCrash.IGNORE
+    durability: Durability = Durability.NONE
+    checkpoint_interval: float = CHECKPOINT_INTERVAL
     fileid: str | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     """What was said besides: kept, shown and passed on to a runtime that may know what it is."""
@@ -241,6 +257,39 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """A start from a checkpoint instead of from the beginning: a move from the store."""
+
+    source: str
+    """The module (uuid) whose checkpoint it is."""
+    at: int | None = None
+    """This one and no other; None: the newest that is good."""
+    before: int | None = None
+    """Only older ones: this one did not do."""
+    number: int | None = None
+    """The checkpoint that was found, None until then..."""
+    id: str = ""
+    """...the name of the move from the store..."""
+    digest: str = ""
+    size: int = 0
+    taken_at: float = 0.0
+    damaged: tuple[int, ...] = ()
+    """Newer ones that could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """From which checkpoint a module went on last."""
+
+    number: int
+    source: str
+    taken_at: float
+    """Wall time of the checkpoint."""
+    damaged: tuple[int, ...] = ()
+    """Newer ones that could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """A module and its condition."""
 
@@ -268,6 +317,10 @@ class Module:
     """Runtimes that failed to start this generation."""
     crashes: int = 0
     """How often it was started again because it had failed."""
+    recovery: Recovery | None = None
+    """While it is to start from a checkpoint."""
+    restored: Restored | None = None
+    """How its present life began, if not from the beginning."""
     heard: bool = False
     """The runtime it was asked to be on may have heard the request itself: if it speaks the
     asker's dialect, it needs no start command."""
@@ -313,7 +366,7 @@ class Runtime:
     features: frozenset[str] = frozenset()
     """Native abilities: ``events`` (reports what becomes of a command), ``programs`` (fetches by
     digest), ``snapshot`` (can send and take modules), ``foresee`` (prepares for where a module
-    stands before it comes)."""
+    stands before it comes), ``checkpoint`` (takes checkpoints)."""
     engine: str = ""
     abilities: frozenset[Ability] = EVERY_ABILITY
     """What its engine can do for prepared programs."""

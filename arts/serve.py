@@ -12,6 +12,7 @@ from arts.bus.address import parse_address
 from arts.bus.base import Will
 from arts.bus.broker import open_broker
 from arts.bus.mqtt import MqttBus
+from arts.keeper import keeping
 from arts.log import get_logger
 from arts.programs.store import ProgramStore
 from arts.protocol import codec
@@ -21,6 +22,7 @@ from arts.realm.state import RealmSettings
 from arts.scene_service import serve as serve_scenes
 from arts.scenes.model import SceneSettings
 from arts.settings import Settings
+from arts.store.checkpoints import CheckpointStore
 from arts.store.sqlite import SqliteStore
 from arts.supervisor import Supervisor
 
@@ -100,6 +102,24 @@ async def run_supervisor(settings: Settings) -> None:
             store,
             programs,
             http_url=settings.http.public_url or http_url,
+        )
+        checkpoints = CheckpointStore(
+            settings.data_dir / "checkpoints",
+            max_bytes=settings.checkpoints.max_bytes,
+            keep=settings.checkpoints.keep,
+            sync=settings.store.synchronous == "full",
+        )
+        supervisor.keeper = await stack.enter_async_context(
+            keeping(
+                broker.url,
+                settings.realm,
+                checkpoints,
+                max_bytes=settings.checkpoints.max_module_bytes,
+                may_keep=lambda origin: supervisor.realm.refuses_checkpoint(
+                    origin.module, origin.runtime, origin.generation
+                ),
+                tell=supervisor.tell,
+            )
         )
         programs.on_progress = lambda preparing: supervisor.note(
             "program.preparing",

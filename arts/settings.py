@@ -96,6 +96,17 @@ class ProgramSettings(_Section):
     """How much of what continues captured stacks is kept for the next who asks."""
 
 
+class CheckpointSettings(_Section):
+    """What is kept of modules that outlive their runtimes."""
+
+    max_bytes: PositiveInt = 4 * 1024 * 1024 * 1024
+    """Of all checkpoints, as they are on disk."""
+    keep: PositiveInt = 3
+    """The newest of each module; older ones are dropped."""
+    max_module_bytes: PositiveInt = 1024 * 1024 * 1024
+    """The largest single checkpoint that is taken."""
+
+
 class SceneSection(_Section):
     """Programs in ARENA scenes. The names are those of ``SceneSettings``."""
 
@@ -145,6 +156,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     liveness: Liveness = Liveness()
     programs: ProgramSettings = ProgramSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     scenes: SceneSection = SceneSection()
     log: LogSettings = LogSettings()
 

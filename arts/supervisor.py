@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import arts
@@ -31,14 +31,20 @@ from arts.realm.effects import (
     Effect,
     Event,
     FetchProgram,
+    FindSnapshot,
+    ForgetSnapshots,
+    KeeperEffect,
     LearnPause,
     LinkLost,
     LinkRestored,
+    ListSnapshots,
+    NoSnapshot,
     Note,
     ProgramFetched,
     ProgramUnavailable,
     Record,
     Reply,
+    SendSnapshot,
 )
 from arts.realm.realm import Realm
 from arts.realm.state import RealmSettings
@@ -66,6 +72,26 @@ class Programs(Protocol):
 
     def learn_pause(self, digest: str, seconds: float) -> None:
         """A module that ran this form took so long to pause."""
+        ...
+
+
+class Keeper(Protocol):
+    """What the supervisor asks of whoever keeps the checkpoints. Answers are events."""
+
+    def find(self, wanted: FindSnapshot) -> None:
+        """-> SnapshotFound | NoSnapshot."""
+        ...
+
+    def send(self, wanted: SendSnapshot) -> None:
+        """-> SnapshotUnfit, if it cannot be sent."""
+        ...
+
+    def forget(self, wanted: ForgetSnapshots) -> None:
+        """Drop them."""
+        ...
+
+    async def snapshots(self, module: str) -> list[dict[str, Any]]:
+        """What there is of a module."""
         ...
 
 
@@ -98,8 +124,10 @@ class Supervisor:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._stale: dict[tuple[str, str], None] = {}
-        self._fetches: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[None]] = set()
         self.realm = Realm(settings)
+        self.keeper: Keeper | None = None
+        """None: nothing is kept, and modules start from their beginning."""
 
     # ------------------------------------------------------------------ life
 
@@ -114,7 +142,7 @@ class Supervisor:
         finally:
             if self._timer:
                 self._timer.cancel()
-            for task in self._fetches:
+            for task in self._works:
                 task.cancel()
             self._show_stale()
             self._announce(online=False)
@@ -123,6 +151,10 @@ class Supervisor:
         """Tell the journal of something that is no business of the realm itself."""
         entry = {"at": time.time(), "event": event, **fields}
         self._publish(self._topics.journal, codec.encode_document([entry]))
+
+    def tell(self, event: Event) -> None:
+        """Something has happened that did not come over the bus."""
+        self._process([event])
 
     def _restore(self) -> None:
         now = self._clock()
@@ -243,6 +275,8 @@ class Supervisor:
                     self._say(effect)
                 case FetchProgram():
                     self._fetch(effect)
+                case FindSnapshot() | SendSnapshot() | ForgetSnapshots() | ListSnapshots():
+                    self._ask_keeper(effect)
                 case LearnPause(program, seconds):
                     self._programs.learn_pause(program, seconds)
                 case Note(event, fields):
@@ -331,12 +365,37 @@ class Supervisor:
             # Deadlines repeat commands, clients repeat requests: log, do not stop.
             log.warning("publish.dropped", topic=topic, error=str(error))
 
+    # ------------------------------------------------------------------ checkpoints
+
+    def _ask_keeper(self, effect: KeeperEffect | ListSnapshots) -> None:
+        keeper = self.keeper
+        match effect:
+            case ListSnapshots():
+                self._do(self._list_snapshots(effect), "list snapshots")
+            case FindSnapshot(module, generation) if keeper is None:
+                nothing = NoSnapshot(module, generation, "no checkpoints are kept here")
+                asyncio.get_running_loop().call_soon(self.tell, nothing)
+            case FindSnapshot() if keeper is not None:
+                keeper.find(effect)
+            case SendSnapshot() if keeper is not None:
+                keeper.send(effect)
+            case ForgetSnapshots() if keeper is not None:
+                keeper.forget(effect)
+
+    async def _list_snapshots(self, wanted: ListSnapshots) -> None:
+        found = await self.keeper.snapshots(wanted.module) if self.keeper else []
+        details = {"uuid": wanted.module, "name": wanted.name, "snapshots": found}
+        self._say(Reply(wanted.to, Response(ok=True, details=details)))
+
     # ------------------------------------------------------------------ programs
 
     def _fetch(self, wanted: FetchProgram) -> None:
-        task = asyncio.create_task(self._fetch_program(wanted), name=f"fetch {wanted.filename}")
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
+        self._do(self._fetch_program(wanted), f"fetch {wanted.filename}")
+
+    def _do(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
 
     async def _fetch_program(self, wanted: FetchProgram) -> None:
         event: Event

@@ -57,6 +57,7 @@ _COMMANDS: Final[dict[str, type[m.AnyCommand]]] = {
     for model in (
         m.StartModule,
         m.StopModule,
+        m.TakeCheckpoint,
         m.PrepareModule,
         m.FreezeModule,
         m.ResumeModule,

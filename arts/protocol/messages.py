@@ -15,8 +15,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from arts.model import (
+    CHECKPOINT_INTERVAL,
     EVERY_ABILITY,
     ChannelSpec,
+    Durability,
     Filetype,
     Limits,
     Load,
@@ -167,6 +169,10 @@ class CreateModule(Request):
     limits: Limits = Limits()
     on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
     on_crash: OnCrash = OnCrash.IGNORE
+    durability: Durability = Durability.NONE
+    """What of it outlives its runtime: ``none``, ``checkpoint`` or ``always``."""
+    checkpoint_interval: float = Field(default=CHECKPOINT_INTERVAL, ge=0.05, le=86400)
+    """Seconds between checkpoints, at most."""
     extras: dict[str, Any] = {}
     """Anything else about it, kept, shown and passed on to its runtime."""
     profile: ProfileChoice | None = None
@@ -191,6 +197,8 @@ class CreateModule(Request):
             limits=self.limits,
             on_runtime_lost=self.on_runtime_lost,
             on_crash=self.on_crash,
+            durability=self.durability,
+            checkpoint_interval=self.checkpoint_interval,
             fileid=self.fileid,
             extras=self.extras,
             profile=self.profile,
@@ -229,11 +237,27 @@ class MoveModule(Request):
     target: lenient.Reference = None
 
 
+class CheckpointModule(Request):
+    """Take a checkpoint of a running module now; the answer comes when it is kept."""
+
+    action: ClassVar = "checkpoint"
+    uuid: str
+
+
+class RestoreModule(Request):
+    """Let a module go on from one of its checkpoints: what it has done since never happened."""
+
+    action: ClassVar = "restore"
+    uuid: str
+    at: int | None = None
+    """Number of the checkpoint; None: the newest that is good."""
+
+
 class Query(Request):
     """A question about the realm; changes nothing."""
 
     action: ClassVar = "get"
-    what: Literal["realm", "runtime", "module", "why"]
+    what: Literal["realm", "runtime", "module", "why", "snapshots"]
     key: str = ""
     """uuid, unique prefix of one, or name."""
 
@@ -267,6 +291,8 @@ class StartModule(Command):
     apis: tuple[str, ...] = ()
     limits: Limits = Limits()
     extras: dict[str, Any] = {}
+    durability: Durability = Durability.NONE
+    checkpoint_interval: float = CHECKPOINT_INTERVAL
     parent: str
 
 
@@ -284,6 +310,15 @@ class StopModule(Command):
     """What the module is: old runtimes are told again."""
     send_to: str | None = Field(default=None, exclude=True)
     """The runtime to which an old one is to hand it over itself."""
+
+
+class TakeCheckpoint(Command):
+    """Take a checkpoint now and send it to the store, which says when it is kept.
+
+    Reports: ``refused`` when there will be none.
+    """
+
+    action: ClassVar = "checkpoint"
 
 
 class MigrationCommand(Command):
@@ -426,11 +461,14 @@ AnyRequest = (
     | DeleteModule
     | ModuleExited
     | MoveModule
+    | CheckpointModule
+    | RestoreModule
     | Query
 )
 AnyCommand = (
     StartModule
     | StopModule
+    | TakeCheckpoint
     | PrepareModule
     | FreezeModule
     | ResumeModule

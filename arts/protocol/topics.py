@@ -155,6 +155,17 @@ class Topics:
     def snapshot_kept(self, migration: str) -> str:
         """Identity (raw) of all that the target has kept of that; empty: nothing, no more."""
         return f"{self.proc}/snapshot/{migration}/kept"
+    def checkpoint_data(self, module: str, runtime: str) -> str:
+        """Chunks of a checkpoint from a runtime to the store. ``+`` for all."""
+        return f"{self.proc}/checkpoint/{module}/data/{runtime}"
+
+    def checkpoint_credit(self, module: str, runtime: str) -> str:
+        """What the store answers to the chunks: credits and re-requests."""
+        return f"{self.proc}/checkpoint/{module}/credit/{runtime}"
+
+    def checkpoint_verdict(self, module: str, runtime: str) -> str:
+        """What became of a checkpoint: kept, or why not."""
+        return f"{self.proc}/checkpoint/{module}/verdict/{runtime}"
 
     def program_request(self, digest: str) -> str:
         """Asks the supervisor for a program where HTTP cannot be used."""

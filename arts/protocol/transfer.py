@@ -99,6 +99,12 @@ def _parse_state(frame: bytes) -> _State | None:
     return _State(digest, resend, frame[_STATE.size :])
 
 
+def transfer_of(frame: bytes) -> bytes | None:
+    """Which transfer (sha256 of its data) a chunk belongs to; None if it is no sound chunk."""
+    chunk = _parse_chunk(frame)
+    return chunk.digest if chunk is not None else None
+
+
 class Sender:
     """The side that has the data (bytes, any length)."""
 

@@ -56,6 +56,8 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         apis=tuple(sorted(spec.apis)),
         limits=spec.limits,
         extras=dict(spec.extras),
+        durability=spec.durability,
+        checkpoint_interval=spec.checkpoint_interval,
         parent=runtime,
     )
 

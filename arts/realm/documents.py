@@ -59,6 +59,10 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "channels": [asdict(channel) for channel in spec.channels],
         "on_runtime_lost": str(spec.on_runtime_lost),
         "on_crash": str(spec.on_crash),
+        "durability": str(spec.durability),
+        "checkpoint_interval": spec.checkpoint_interval,
+        "checkpoint": _checkpoint(state, module),
+        "restored_from": asdict(module.restored) if module.restored else None,
         "extras": dict(spec.extras),
         "program": program_document(module.program) if module.program else None,
         "profile": spec.profile,
@@ -76,6 +80,14 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "stats": stats.model_dump(exclude={"uuid", "generation"}) if stats else None,
         "created_at": module.created_at,
     }
+
+
+def _checkpoint(state: RealmState, module: Module) -> dict[str, Any] | None:
+    """The newest checkpoint, as far as is known."""
+    kept = state.checkpoints.get(module.uuid)
+    if kept is None:
+        return None
+    return {"number": kept.number, "bytes": kept.size, "taken_at": kept.taken_at}
 
 
 def program_document(program: Program) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Literal
 from arts.model import FormWish, Module, Program, ReplyTo, Runtime
 from arts.protocol.messages import (
     AnyCommand,
+    CheckpointModule,
     CreateModule,
     DeleteModule,
     Keepalive,
@@ -23,6 +24,7 @@ from arts.protocol.messages import (
     RemoveRuntime,
     Report,
     Response,
+    RestoreModule,
 )
 
 
@@ -78,7 +80,62 @@ class Note:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Effect = Record | Command | Reply | FetchProgram | LearnPause | Note
+@dataclass(frozen=True, slots=True)
+class FindSnapshot:
+    """Find the newest good checkpoint of ``source``. -> SnapshotFound | NoSnapshot."""
+
+    module: str
+    """Who is to go on from it..."""
+    generation: int
+    """...at its present generation."""
+    source: str
+    at: int | None = None
+    """This one or none."""
+    before: int | None = None
+    """Only older ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendSnapshot:
+    """Send a checkpoint to the runtime that waits for ``migration``. -> SnapshotUnfit, if not."""
+
+    module: str
+    generation: int
+    migration: str
+    source: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSnapshots:
+    """The checkpoints of a module are of no use any more."""
+
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListSnapshots:
+    """Answer with the checkpoints of a module."""
+
+    to: ReplyTo
+    module: str
+    name: str
+
+
+Effect = (
+    Record
+    | Command
+    | Reply
+    | FetchProgram
+    | LearnPause
+    | Note
+    | FindSnapshot
+    | SendSnapshot
+    | ForgetSnapshots
+    | ListSnapshots
+)
+KeeperEffect = FindSnapshot | SendSnapshot | ForgetSnapshots
+"""What whoever keeps the checkpoints does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +153,52 @@ class ProgramUnavailable:
 
     module: str
     generation: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKept:
+    """The store has a checkpoint of a module, and its runtime is told so."""
+
+    module: str
+    generation: int
+    number: int
+    size: int
+    taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFound:
+    """The checkpoint from which a module may go on; it has been read and is good."""
+
+    module: str
+    generation: int
+    source: str
+    number: int
+    digest: str
+    size: int
+    taken_at: float
+    damaged: tuple[int, ...] = ()
+    """Newer ones that are damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSnapshot:
+    """There is no checkpoint from which a module could go on."""
+
+    module: str
+    generation: int
+    detail: str
+    damaged: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotUnfit:
+    """A checkpoint that was found cannot be sent."""
+
+    module: str
+    generation: int
+    number: int
     detail: str
 
 
@@ -126,10 +229,16 @@ Event = (
     | DeleteModule
     | ModuleExited
     | MoveModule
+    | CheckpointModule
+    | RestoreModule
     | Query
     | Report
     | ProgramFetched
     | ProgramUnavailable
+    | CheckpointKept
+    | SnapshotFound
+    | NoSnapshot
+    | SnapshotUnfit
     | Discarded
     | LinkLost
     | LinkRestored

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from arts.errors import Unplaceable
 from arts.model import (
+    Durability,
     Filetype,
     FormWish,
     Module,
@@ -16,6 +17,7 @@ from arts.model import (
     ModuleState,
     OnCrash,
     OnRuntimeLost,
+    Recovery,
     ReplyTo,
     Runtime,
 )
@@ -24,6 +26,7 @@ from arts.realm.abort import cancel
 from arts.realm.commands import accepted, discard, phase, refusal, start_command
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import ProgramFetched, ProgramUnavailable
+from arts.realm.recovery import after_loss, seek
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation, explain, reasons_against
 from arts.scheduling.filters import Demand, common_abilities
@@ -131,6 +134,7 @@ def _begin(state: RealmState, module: Module, runtime: str) -> None:
         reasons=(),
         detail=None,
         exit_code=None,
+        restored=None,
     )
     begin_again(state, module)
 
@@ -163,6 +167,9 @@ def _is_fetched(spec: ModuleSpec) -> bool:
 
 def _send_start(state: RealmState, module: Module) -> None:
     assert module.parent is not None
+    if module.recovery is not None:
+        _recover(state, module)
+        return
     reply, runtime = module.reply, module.parent
     knows = module.heard and is_told_by(state.runtimes[runtime], reply)
     module = replace(module, reply=None, heard=False)
@@ -177,6 +184,24 @@ def _send_start(state: RealmState, module: Module) -> None:
         state.answer(reply, accepted(state, module))
 
 
+def _recover(state: RealmState, module: Module) -> None:
+    reply = module.reply
+    module = replace(module, reply=None, heard=False)
+    state.put_module(module)
+    seek(state, module)
+    if reply is not None:
+        state.answer(reply, accepted(state, module))
+
+
+def cold_start(state: RealmState, module: Module, why: str, damaged: tuple[int, ...]) -> None:
+    """No checkpoint will do: from the beginning."""
+    spoiled = f" (damaged: {', '.join(map(str, damaged))})" if damaged else ""
+    state.note("module.cold_start", module=module, detail=f"{why}{spoiled}")
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+    detail = f"from the beginning: {why}{spoiled}" if damaged else None
+    _send_start(state, replace(module, recovery=None, restored=None, detail=detail))
+
+
 def is_told_by(runtime: Runtime, reply: ReplyTo | None) -> bool:
     """Whether a runtime that heard a request understood it, and answers it itself."""
     return reply is not None and not runtime.reports and runtime.dialect == reply.dialect
@@ -185,9 +210,15 @@ def is_told_by(runtime: Runtime, reply: ReplyTo | None) -> bool:
 def on_program_fetched(state: RealmState, event: ProgramFetched) -> None:
     """The program is there: the runtime may load it."""
     module = _waiting(state, event)
-    if module is not None:
-        state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
-        _send_start(state, replace(module, program=event.program))
+    if module is None:
+        return
+    program = event.program
+    if module.spec.durability is not Durability.NONE and not program.migratable:
+        why = f"it cannot be {module.spec.durability}: {program.refusal}"
+        finish(state, replace(module, program=program), "failed", why, code="program_error")
+        return
+    state.deadlines.set(phase(module.uuid), state.now + state.settings.start_timeout)
+    _send_start(state, replace(module, program=program))
 
 
 def on_program_unavailable(state: RealmState, event: ProgramUnavailable) -> None:
@@ -238,7 +269,14 @@ def try_elsewhere(state: RealmState, module: Module, why: str) -> None:
         finish(state, module, "failed", why, code="engine_error")
         return
     state.deadlines.cancel(phase(module.uuid))
-    module = state.advance_module(module, "replaced", parent=None, attempts=attempts, detail=why)
+    module = state.advance_module(
+        module,
+        "replaced",
+        parent=None,
+        attempts=attempts,
+        detail=why,
+        recovery=after_loss(module) if module.recovery else None,
+    )
     place_new(state, module)
 
 
@@ -263,6 +301,7 @@ def finish(
         detail=detail,
         exit_code=exit_code,
         reply=None,
+        recovery=None,
         crashes=module.crashes + 1 if crashed else 0,
     )
     state.deadlines.set(phase(module.uuid), state.now + pause(state, module))
@@ -305,12 +344,26 @@ def on_owner_gone(state: RealmState, module: Module, why: str) -> None:
     elif module.spec.on_runtime_lost is OnRuntimeLost.WAIT:
         _orphan(state, module, why)
     else:
-        place_new(
-            state, state.advance_module(module, "replaced", parent=None, detail=why, attempts=())
+        module = state.advance_module(
+            module,
+            "replaced",
+            parent=None,
+            detail=why,
+            attempts=(),
+            recovery=_recovery_of(module),
         )
+        place_new(state, module)
+
+
+def _recovery_of(module: Module) -> Recovery | None:
+    """What ran has checkpoints, or may have; what had not begun yet begins."""
+    started = module.state is not ModuleState.STARTING
+    return after_loss(module) if started or module.recovery else None
 
 
 def _orphan(state: RealmState, module: Module, why: str) -> None:
     reply = module.reply
-    module = state.advance_module(module, "orphaned", detail=why, reply=None)
+    module = state.advance_module(
+        module, "orphaned", detail=why, reply=None, recovery=_recovery_of(module)
+    )
     state.answer(reply, accepted(state, module))

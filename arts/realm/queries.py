@@ -6,6 +6,7 @@ from arts.errors import InvalidRequest, NotFound
 from arts.protocol.messages import Query, Response
 from arts.realm import documents
 from arts.realm.commands import refusal
+from arts.realm.effects import ListSnapshots
 from arts.realm.state import RealmState
 from arts.scheduling.explain import explain
 from arts.scheduling.filters import Demand
@@ -14,6 +15,11 @@ from arts.scheduling.filters import Demand
 def on_query(state: RealmState, query: Query) -> None:
     """Somebody asks."""
     try:
+        if query.what == "snapshots":
+            module = state.module_names.the(query.key)
+            if query.reply is not None:
+                state.effects.append(ListSnapshots(query.reply, module.uuid, module.name))
+            return
         details = _answer_to(state, query)
     except (NotFound, InvalidRequest) as error:
         state.answer(query.reply, refusal(error))

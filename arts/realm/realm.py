@@ -12,8 +12,9 @@ any run can be replayed.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from arts.model import Module, Runtime
+from arts.model import Module, ModuleState, Runtime
 from arts.protocol.messages import (
+    CheckpointModule,
     CreateModule,
     DeleteModule,
     Keepalive,
@@ -25,18 +26,32 @@ from arts.protocol.messages import (
     RemoveManager,
     RemoveRuntime,
     Report,
+    RestoreModule,
 )
-from arts.realm import documents, invariants, migration, modules, placement, restart, runtimes
+from arts.realm import (
+    checkpoints,
+    documents,
+    invariants,
+    migration,
+    modules,
+    placement,
+    restart,
+    runtimes,
+)
 from arts.realm.abort import abort_stray
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import (
+    CheckpointKept,
     Discarded,
     Effect,
     Event,
     LinkLost,
     LinkRestored,
+    NoSnapshot,
     ProgramFetched,
     ProgramUnavailable,
+    SnapshotFound,
+    SnapshotUnfit,
 )
 from arts.realm.queries import on_query
 from arts.realm.reconcile import discard_stale
@@ -116,6 +131,10 @@ class Realm:
         """What happened to a runtime or module lately: (wall time, what)."""
         return self._state.story(uuid)
 
+    def refuses_checkpoint(self, uuid: str, runtime: str, generation: int) -> str | None:
+        """Why a checkpoint of this origin must not be kept; None if it may."""
+        return checkpoints.refusal_of(self._state.modules.get(uuid), runtime, generation)
+
     def validate(self) -> None:
         """Raise ``InvariantError`` unless everything fits together. For tests and post-mortems."""
         invariants.validate(self._state)
@@ -142,6 +161,8 @@ def _on_report(state: RealmState, report: Report) -> None:
         modules.on_ended(state, module, report)
     elif report.kind == "stopped":
         modules.on_stopped(state, module, report)
+    elif report.kind == "refused":
+        checkpoints.on_refused(state, module, report)
 
 
 def _is_owners(module: Module, report: Report) -> bool:
@@ -151,13 +172,23 @@ def _is_owners(module: Module, report: Report) -> bool:
 def _on_move_report(state: RealmState, module: Module, report: Report) -> None:
     if module.migration is not None and module.migration.id == report.migration:
         migration.on_report(state, module, report)
+    elif _is_recovering(module, report):
+        checkpoints.on_report(state, module, report)
     elif report.kind in WORKING and not _is_owners(module, report):
         abort_stray(state, report)  # else it is a duplicate from the end that is the owner by now
+
+
+def _is_recovering(module: Module, report: Report) -> bool:
+    move = module.recovery
+    ours = move is not None and move.id == report.migration and _is_owners(module, report)
+    return ours and module.state is ModuleState.STARTING
 
 
 def _on_deadline(state: RealmState, key: DeadlineKey) -> None:
     if key.kind == "phase":
         modules.on_phase_over(state, state.modules[key.uuid])
+    elif key.kind == "checkpoint":
+        checkpoints.on_overdue(state, key.uuid)
     elif key.kind == "lease":
         runtimes.on_lease_over(state, state.runtimes[key.uuid])
     elif key.kind == "arrival":
@@ -188,10 +219,16 @@ _HANDLERS: dict[type[Any], Callable[[RealmState, Any], None]] = {
     DeleteModule: modules.delete,
     ModuleExited: modules.on_exit_told,
     MoveModule: migration.move,
+    CheckpointModule: checkpoints.take,
+    RestoreModule: checkpoints.restore,
     Query: on_query,
     Report: _on_report,
     ProgramFetched: placement.on_program_fetched,
     ProgramUnavailable: placement.on_program_unavailable,
+    CheckpointKept: checkpoints.on_kept,
+    SnapshotFound: checkpoints.on_snapshot_found,
+    NoSnapshot: checkpoints.on_no_snapshot,
+    SnapshotUnfit: checkpoints.on_snapshot_unfit,
     Discarded: _on_discarded,
     LinkLost: _on_link_lost,
     LinkRestored: _on_link_restored,

@@ -15,6 +15,7 @@ from arts.realm import migration
 from arts.realm.commands import discard, start_command
 from arts.realm.modules import on_ended, send_stop
 from arts.realm.placement import forget, needs_program, on_owner_gone
+from arts.realm.recovery import seek
 from arts.realm.state import RealmState
 
 
@@ -38,7 +39,7 @@ def _note_end(state: RealmState, runtime: Runtime, report: Report) -> None:
     module = state.modules.get(report.uuid)
     if module and (module.parent, module.generation) == (runtime.uuid, report.generation):
         if module.state is ModuleState.LOST:
-            module = state.advance_module(module, "adopted", detail=None)
+            module = state.advance_module(module, "adopted", detail=None, recovery=None)
         on_ended(state, module, report)
 
 
@@ -49,12 +50,12 @@ def _judge(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
     if module.migration is not None:
         migration.on_end_back(state, module, runtime.uuid)
         return
-    if copy.migration is not None:
+    if copy.migration is not None and not _is_recovering(module, copy):
         _thaw(state, runtime, copy)
     if module.state is ModuleState.STARTING:
         repeat_start(state, runtime, module)
     elif module.state is ModuleState.LOST:
-        state.advance_module(module, "adopted", detail=None)
+        state.advance_module(module, "adopted", detail=None, recovery=None)
     elif module.state is ModuleState.STOPPING:
         send_stop(state, module)
 
@@ -73,6 +74,10 @@ def _belongs(module: Module, runtime: str, generation: int) -> bool:
         return runtime in (module.migration.source, module.migration.target)
     here = (module.parent, module.generation) == (runtime, generation)
     return here and not module.state.is_final
+
+
+def _is_recovering(module: Module, copy: HeldModule) -> bool:
+    return module.recovery is not None and module.recovery.id == copy.migration
 
 
 def _thaw(state: RealmState, runtime: Runtime, copy: HeldModule) -> None:
@@ -101,7 +106,9 @@ def _on_missing(state: RealmState, runtime: Runtime, module: Module, *, restarte
 
 def repeat_start(state: RealmState, runtime: Runtime, module: Module) -> None:
     """Perhaps the command was lost, or what it had started."""
-    if not needs_program(state, module):
+    if module.recovery is not None:
+        seek(state, module)
+    elif not needs_program(state, module):
         state.command(runtime.uuid, start_command(module, runtime.uuid, module.generation))
 
 

@@ -10,11 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from arts.errors import InvariantError
-from arts.model import FormWish, Module, ModuleState, ReplyTo, Runtime, RuntimeState
-from arts.protocol.messages import AnyCommand, ModuleStats, Response
+from arts.model import Durability, FormWish, Module, ModuleState, ReplyTo, Runtime, RuntimeState
+from arts.protocol.messages import AnyCommand, ModuleStats, Response, RestoreModule
 from arts.realm import lifecycle
 from arts.realm.deadlines import DeadlineKey, Deadlines
-from arts.realm.effects import Command, Effect, FetchProgram, LearnPause, Note, Record, Reply
+from arts.realm.effects import (
+    CheckpointKept,
+    Command,
+    Effect,
+    FetchProgram,
+    ForgetSnapshots,
+    LearnPause,
+    Note,
+    Record,
+    Reply,
+)
 from arts.realm.names import Names
 from arts.scheduling.explain import Explanation
 from arts.scheduling.policies import Policy, policy_named
@@ -60,6 +70,8 @@ class RealmSettings:
     """...and so many times, before it falls back to the source's frozen copy."""
     transfer_bytes_per_second: float = 1e6
     """The slowest link a snapshot should survive."""
+    checkpoint_timeout: float = 20.0
+    """For a checkpoint that somebody waits for."""
     start_attempts: int = 3
     """On so many runtimes a module may fail to start."""
     pause_bound: float = 0.002
@@ -92,6 +104,13 @@ class RealmState:
     orphans: dict[str, dict[str, None]] = field(default_factory=dict)
     """Per lost runtime: modules that wait for it."""
     stats: dict[str, ModuleStats] = field(default_factory=dict)
+    checkpoints: dict[str, CheckpointKept] = field(default_factory=dict)
+    """The newest of each module that has been heard of since the supervisor began."""
+    awaited: dict[str, list[ReplyTo]] = field(default_factory=dict)
+    """Who waits for a module's next checkpoint."""
+    restores: dict[str, tuple[int, RestoreModule]] = field(default_factory=dict)
+    """Modules that are to go back to a checkpoint as soon as it has been found; at which
+    generation that was asked."""
     decisions: dict[str, Explanation] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     """How often the present phase of a module was pushed again."""
@@ -177,8 +196,22 @@ class RealmState:
         self.module_names.remove(old.uuid, old.name)
         self._reindex(old.uuid, places_of(old), ())
         self._requeue(old.uuid, old, None)
-        for table in (self.stats, self.decisions, self.retries, self._stories):
+        for reply in self.awaited.pop(old.uuid, ()):
+            self.answer(reply, Response(ok=False, details="the module is gone", code="not_found"))
+        if (restore := self.restores.pop(old.uuid, None)) is not None:
+            gone = Response(ok=False, details="the module is gone", code="not_found")
+            self.answer(restore[1].reply, gone)
+        if old.uuid in self.checkpoints or old.spec.durability is not Durability.NONE:
+            self.effects.append(ForgetSnapshots(old.uuid))
+        for table in (
+            self.stats,
+            self.decisions,
+            self.retries,
+            self.checkpoints,
+            self._stories,
+        ):
             table.pop(old.uuid, None)
+        self.deadlines.cancel(DeadlineKey("checkpoint", old.uuid))
         self.deadlines.cancel(DeadlineKey("phase", old.uuid))
         self.effects.append(Record("module", old.uuid, None))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from arts.model import EVERY_ABILITY, Ability, ModuleSpec, RuntimeState
+from arts.model import EVERY_ABILITY, Ability, Durability, ModuleSpec, RuntimeState
 from arts.scheduling.view import Candidate, Profile, View
 
 
@@ -57,6 +57,14 @@ def takes_snapshots(demand: Demand, profile: Profile) -> str | None:
     return None
 
 
+def takes_checkpoints(demand: Demand, profile: Profile) -> str | None:
+    """A module whose state is to outlive its runtime."""
+    durable = demand.spec.durability is not Durability.NONE
+    if durable and "checkpoint" not in profile.features:
+        return "takes no checkpoints, and the module wants them"
+    return None
+
+
 def runs_form(demand: Demand, profile: Profile) -> str | None:
     """The form in which the program was prepared: a moving module cannot change it."""
     missing = demand.needs - profile.abilities
@@ -92,6 +100,7 @@ def has_room(demand: Demand, candidate: Candidate) -> str | None:
 PROFILE_FILTERS: Final[tuple[ProfileFilter, ...]] = (
     runs_filetype,
     takes_snapshots,
+    takes_checkpoints,
     offers_apis,
     carries_labels,
     runs_form,

@@ -95,6 +95,10 @@ def select(
             return m.DeleteModule, data
         case "update", "module":
             return m.MoveModule, data | {"target": data.get("parent")}
+        case "checkpoint", "module":
+            return m.CheckpointModule, data
+        case "restore", "module":
+            return m.RestoreModule, data
         case "exited", "module":
             return m.ModuleExited, data
         case "get", _:
