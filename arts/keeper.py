@@ -9,7 +9,7 @@ checkpoint sees every one that a runtime was told is kept.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -164,11 +164,15 @@ class Keeper:
 
         return await self._on_disk(look)
 
-    def forget_all_but(self, known: Callable[[str], bool]) -> None:
-        """Drop the checkpoints of modules that the realm does not know."""
-        for module in self._store.modules():
-            if not known(module):
-                self._store.forget(module)
+    def forget_all_but(self, known: Collection[str]) -> None:
+        """The realm has these modules and no others: those of before it stopped are gone."""
+
+        def clear() -> None:
+            for module in self._store.modules():
+                if module not in known:
+                    self._store.forget(module)
+
+        self._do(self._on_disk(clear))
 
     # ------------------------------------------------------------------ what comes in
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import arts
@@ -88,6 +88,10 @@ class Keeper(Protocol):
 
     def forget(self, wanted: ForgetSnapshots) -> None:
         """Drop them."""
+        ...
+
+    def forget_all_but(self, known: Collection[str]) -> None:
+        """The realm has these modules and no others."""
         ...
 
     async def snapshots(self, module: str) -> list[dict[str, Any]]:
@@ -170,6 +174,8 @@ class Supervisor:
         self._settle(self.realm.restore(records, now))
         if not self._bus.connected:
             self._settle(self.realm.handle(LinkLost(), now))
+        if self.keeper is not None:
+            self.keeper.forget_all_but({r.uuid for r in records if isinstance(r, Module)})
         log.info("realm.restored", records=len(records))
 
     # ------------------------------------------------------------------ in

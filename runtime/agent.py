@@ -30,6 +30,7 @@ from arts.protocol import messages as m
 from arts.protocol.topics import Topics
 from runtime import effects as do
 from runtime import events as ev
+from runtime.checkpoints import Checkpoints
 from runtime.copies import Copy
 from runtime.engines.base import Engine, Stats
 from runtime.faults import fault_of
@@ -45,7 +46,7 @@ from runtime.workers import Workers
 
 log = get_logger(__name__)
 
-FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee"})
+FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee", "checkpoint"})
 
 _STANDSTILL: Final = 2.0
 """Seconds for modules to stop running when the runtime ends."""
@@ -126,7 +127,10 @@ class Agent:
         )
         cache = ProgramCache(settings.data_dir / "programs", settings.program_cache_bytes)
         self._programs = Programs(self._engine, cache, self._source)
-        self._moves = Moves(settings, topics, self._transfers, self._emit)
+        self._checkpoints = Checkpoints(settings, topics, self._transfers, self.uuid, self._emit)
+        self._moves = Moves(
+            settings, topics, self._transfers, self._emit, settle=self._checkpoints.settle
+        )
         self._workers = Workers(settings.workers)
         self._host = Host(
             self.uuid, self.instance, timeouts=settings.timeouts, limits=settings.limits
@@ -205,19 +209,25 @@ class Agent:
         match effect:
             case do.Run():
                 copy.run()
+                self._checkpoints.begin(copy)
             case do.Hold():
+                self._checkpoints.pause(copy)
                 copy.hold()
+            case do.Checkpoint(command=command):
+                self._checkpoints.take(copy, command)
             case do.Connect():
                 copy.do(self._connect(copy))
             case do.Release():
                 copy.do(self._release(copy))
             case do.Freeze(migration=migration, rehearse=rehearse):
+                self._checkpoints.pause(copy)
                 self._moves.freeze(copy, migration, rehearse=rehearse)
             case do.Thaw():
                 self._moves.forget(copy)
             case do.Restore():
                 self._moves.restore(copy)
             case do.Terminate(force=force):
+                self._checkpoints.pause(copy)
                 copy.do(copy.terminate(0.0 if force else self._settings.stop_grace))
             case do.Discard():
                 self._discard(copy)
@@ -278,6 +288,7 @@ class Agent:
         del self._copies[copy.number]
         self._cpu_seconds.pop(copy.number, None)
         self._moves.forget(copy)
+        self._checkpoints.forget(copy)
         copy.silence()
         leaving = asyncio.create_task(copy.traffic.leave())  # also while the agent ends
         self._leaving.add(leaving)

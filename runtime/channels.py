@@ -45,13 +45,26 @@ class Cut(NamedTuple):
 @dataclass(slots=True)
 class _Entry:
     delivery: Delivery
+    kept: bool = False
+    """Whether a checkpoint with its effect is kept."""
     untaken: set[int] = field(default_factory=set)
     begun: bool = False
     """Whether one of several readers has taken it."""
 
 
+class Mark(NamedTuple):
+    """Where input stands in a checkpoint that is being taken."""
+
+    carry: frozenset[int]
+    """Receipts of untaken input that the checkpoint must contain."""
+    entries: tuple[_Entry, ...]
+    """What may be acknowledged once it is kept."""
+
+
 class Inbox:
     """The input of one copy of a module.
+
+    ``durable``: what is taken is acknowledged only once a checkpoint with its effect is kept.
 
     ``stdin_topic``: None when nobody reads it. ``first_receipt``: receipts count from here, so
     that those carried in a snapshot are not taken for ours.
@@ -65,7 +78,11 @@ class Inbox:
         first_receipt: int = 0,
         high_water: int = HIGH_WATER,
         low_water: int = LOW_WATER,
+        durable: bool = False,
     ) -> None:
+        self._durable = durable
+        self.owing = 0
+        """Messages that are taken and wait for a checkpoint to be kept."""
         self._readers = [(spec.topic, spec.path) for spec in channels if "r" in spec.mode]
         self.filters: dict[str, int] = {}
         """What to subscribe to: topic filter -> QoS."""
@@ -114,13 +131,40 @@ class Inbox:
         if entry is not None:
             entry.untaken.discard(receipt)
             entry.begun = True
+            waits = self._durable and entry.delivery.qos and not entry.kept
+            if waits and not entry.untaken:
+                self.owing += 1
 
     def settle(self) -> list[Delivery]:
-        """Deliveries to acknowledge now, in order: those that everybody has taken."""
+        """Deliveries to acknowledge now, in order: those that everybody has taken, or whose effect
+        is kept."""
         settled = []
-        while self._owed and not self._owed[0].untaken:
+        while self._owed and self._is_settled(self._owed[0]):
             settled.append(self._owed.popleft().delivery)
         return settled
+
+    def _is_settled(self, entry: _Entry) -> bool:
+        return entry.kept if self._durable else not entry.untaken
+
+    def mark(self) -> Mark:
+        """Divide what is here for a checkpoint (the module is paused), and change nothing.
+
+        As for a move; but the input of a module that is not durable goes along with it as a whole,
+        because the module will have acknowledged it when the checkpoint is used.
+        """
+        if not self._durable:
+            return Mark(frozenset(self._untaken), ())
+        begun = tuple(self._owed)[: self._begun()]
+        rest = tuple(self._owed)[len(begun) :]
+        kept = {receipt for entry in (*rest, *self._again) for receipt in entry.untaken}
+        return Mark(frozenset(self._untaken.keys() - kept), begun)
+
+    def keep(self, mark: Mark) -> None:
+        """The checkpoint is kept; ``settle`` afterwards."""
+        for entry in mark.entries:
+            if not entry.kept and not entry.untaken:
+                self.owing -= 1
+            entry.kept = True
 
     def cut(self) -> Cut:
         """Divide what is here for a move (the module is paused).
@@ -130,14 +174,18 @@ class Inbox:
         among those travels in the snapshot; so does what no broker repeats (QoS 0). The rest
         stays with the broker.
         """
+        acknowledge = tuple(self._owed.popleft().delivery for _ in range(self._begun()))
+        kept = {receipt for entry in self._owed for receipt in entry.untaken}
+        return Cut(acknowledge, frozenset(self._untaken.keys() - kept))
+
+    def _begun(self) -> int:
+        """How many of the owed messages, from the first on, the module may have begun."""
         begun = {id(entry) for entry in self._heads()}
         last = 0
         for number, entry in enumerate(self._owed, 1):
             if entry.begun or not entry.untaken or id(entry) in begun:
                 last = number
-        acknowledge = tuple(self._owed.popleft().delivery for _ in range(last))
-        kept = {receipt for entry in self._owed for receipt in entry.untaken}
-        return Cut(acknowledge, frozenset(self._untaken.keys() - kept))
+        return last
 
     def detach(self) -> None:
         """The connection is gone: what came over it can never be acknowledged.

@@ -104,7 +104,11 @@ class Copy:
         Raises ``SnapshotError``.
         """
         assert self.instance is not None
-        return replace(self.instance.snapshot(carry, shadow), lived_seconds=self._lived)
+        return replace(self.instance.snapshot(carry, shadow), lived_seconds=self._age())
+
+    def _age(self) -> float:
+        since = self._running_since
+        return self._lived + (self._loop.time() - since if since is not None else 0.0)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the instance of a snapshot, parked. Raises ``SnapshotError``."""

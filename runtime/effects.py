@@ -7,7 +7,7 @@ Each effect says with which events it may end. An effect without any is done whe
 from dataclasses import dataclass
 
 from arts.model import Limits
-from arts.protocol.messages import HeldModule, Report, StartModule
+from arts.protocol.messages import HeldModule, Report, StartModule, TakeCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,15 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Capture it, let it go on, send the checkpoint to the store, which says when it is kept.
+    -> CheckpointFailed, when it will not."""
+
+    copy: int
+    command: TakeCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
 class Thaw:
     """Forget the freeze, done or under way; the module stays held."""
 
@@ -120,6 +129,8 @@ class Announce:
     ended: tuple[Report, ...] = ()
 
 
-CopyEffect = Restore | Connect | Run | Hold | Freeze | Thaw | Release | Terminate | Discard
+CopyEffect = (
+    Restore | Connect | Run | Hold | Checkpoint | Freeze | Thaw | Release | Terminate | Discard
+)
 """Effects on a copy that exists."""
 Effect = Load | Prepare | CopyEffect | Publish | Announce

@@ -7,7 +7,7 @@ cannot touch its successor.
 
 from dataclasses import dataclass
 
-from arts.protocol.messages import AnyCommand
+from arts.protocol.messages import AnyCommand, TakeCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,16 @@ class FreezeFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointFailed:
+    """The checkpoint that ``command`` wants will not be kept; the module goes on."""
+
+    copy: int
+    command: TakeCheckpoint
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotReceived:
     """The snapshot is here and has the digest its sender announced."""
 
@@ -171,6 +181,7 @@ CopyEvent = (
     | ModuleFailed
     | ModuleFrozen
     | FreezeFailed
+    | CheckpointFailed
     | SnapshotReceived
     | ModuleRestored
     | RestoreFailed

@@ -148,6 +148,15 @@ class Host(Steps):
             self._put(held)
             self._do(do.Freeze(held.copy, command.migration, command.rehearse))
 
+    def _take_checkpoint(self, command: m.TakeCheckpoint) -> None:
+        held = self._held.get(command.uuid)
+        if held is None or held.generation != command.generation:
+            self._refuse(command, "not_found", "no such module here")
+        elif held.condition is not Condition.RUNNING:
+            self._refuse(command, "failed_precondition", f"the module is {held.condition}")
+        else:
+            self._do(do.Checkpoint(held.copy, command))
+
     def _resume(self, command: m.ResumeModule) -> None:
         held = self._held.get(command.uuid)
         if held is None:
@@ -251,6 +260,9 @@ class Host(Steps):
         if held.condition is Condition.FREEZING:
             self._call_off(held.migration)
             self._unfreeze(held, event.code, event.detail)
+
+    def _not_kept(self, held: Held, event: ev.CheckpointFailed) -> None:
+        self._refuse(event.command, event.code, event.detail)
 
     def _received(self, held: Held, event: ev.SnapshotReceived) -> None:
         if held.condition is Condition.READY:
@@ -357,6 +369,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Host, Any], None]]] = {
     m.StartModule: Host._start,
     m.StopModule: Host._stop,
     m.PrepareModule: Host._prepare,
+    m.TakeCheckpoint: Host._take_checkpoint,
     m.FreezeModule: Host._freeze,
     m.ResumeModule: Host._resume,
     m.ReleaseModule: Host._release,
@@ -378,6 +391,7 @@ _NEWS: Final[dict[type[Any], Callable[[Host, Any, Any], None]]] = {
     ev.ModuleFailed: Host._failed,
     ev.ModuleFrozen: Host._frozen,
     ev.FreezeFailed: Host._not_frozen,
+    ev.CheckpointFailed: Host._not_kept,
     ev.SnapshotReceived: Host._received,
     ev.ModuleRestored: Host._restored,
     ev.RestoreFailed: Host._not_restored,

@@ -8,7 +8,7 @@ how things ended through ``emit``.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from arts.errors import BusError, SnapshotError
@@ -38,8 +38,12 @@ class Moves:
         topics: Topics,
         transfers: Transfers,
         emit: Callable[[ev.Event], None],
+        *,
+        settle: Callable[[Copy], Awaitable[None]],
     ) -> None:
         self._settings, self._topics = settings, topics
+        self._settle = settle
+        """Ends the checkpoints of a paused module, with one of all it has taken if it wants any."""
         self._transfers, self._emit = transfers, emit
         self._rehearsal = Rehearsal(settings, topics, transfers)
         self._precopy = Precopy(settings, topics, transfers)
@@ -75,6 +79,7 @@ class Moves:
             paused_at = await self._stop(copy)
             if copy.ended:
                 return  # its last words are the answer
+            await self._settle(copy)
             digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))

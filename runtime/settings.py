@@ -48,6 +48,11 @@ class RuntimeSettings:
     """To the next safepoint of a module that is to move."""
     confirm_timeout: float = 2.0
     """For the broker's word on a module's output before it moves."""
+    checkpoint_timeout: float = 10.0
+    """For the store's word that it has a checkpoint, and a second more for each megabyte."""
+    receive_window: int = 20
+    """Messages that the broker sends to a module before it acknowledges one: mosquitto's default.
+    When half of them wait for a checkpoint, one is taken."""
     stop_grace: float = 2.0
     """Between a module's TERM signal and its end."""
     program_cache_bytes: int = 512 * MEBIBYTE

@@ -23,6 +23,10 @@ from arts.errors import SnapshotError
 
 FORMAT_VERSION: Final = 3
 MAGIC: Final = b"ARTSsnap"
+PLAIN: Final = b"ARTSrow\0"
+"""Begins a snapshot whose content is not packed: what ``pieces`` makes."""
+PAGE: Final = 65536
+"""Bytes of a memory whose kept blocks are one piece."""
 BLOCK: Final = 4096
 """Bytes of a memory that are kept or left out together."""
 MAX_BYTES: Final = 1 << 30
@@ -145,7 +149,43 @@ def _compressor() -> zstandard.ZstdCompressor:
 
 def encode(snapshot: Snapshot) -> bytes:
     """The bytes of a snapshot."""
-    record = _encoder.encode(
+    record = _encoded_record(snapshot)
+    blocks = [memory.blocks for memory in snapshot.memories]
+    content = b"".join([_RECORD_SIZE.pack(len(record)), record, *blocks])
+    packed = _compressor().compress(content)
+    return _HEADER.pack(MAGIC, FORMAT_VERSION, zlib.crc32(packed), len(content)) + packed
+
+
+def pieces(snapshot: Snapshot) -> list[bytes]:
+    """The snapshot, cut so that most pieces are equal as long as most of its memory is: one after
+    the other, they can be decoded. The first is all but the memories."""
+    record = _encoded_record(snapshot)
+    pages = [page for memory in snapshot.memories for page in _pages(memory)]
+    begin = _RECORD_SIZE.pack(len(record)) + record
+    checksum = zlib.crc32(begin)
+    for page in pages:
+        checksum = zlib.crc32(page, checksum)
+    size = len(begin) + sum(map(len, pages))
+    return [_HEADER.pack(PLAIN, FORMAT_VERSION, checksum, size) + begin, *pages]
+
+
+def _pages(memory: MemoryImage) -> list[bytes]:
+    """What is kept of each page that is not all zeros."""
+    kept = memory.kept
+    per_page = PAGE // BLOCK
+    padded = np.zeros(-(-len(kept) // per_page) * per_page, dtype=np.bool_)
+    padded[: len(kept)] = kept
+    ends = np.cumsum(padded.reshape(-1, per_page).sum(axis=1)) * BLOCK
+    found, begin = [], 0
+    for end in ends.tolist():
+        if end > begin:
+            found.append(memory.blocks[begin:end])
+        begin = end
+    return found
+
+
+def _encoded_record(snapshot: Snapshot) -> bytes:
+    return _encoder.encode(
         _Record(
             snapshot.program,
             snapshot.abi,
@@ -162,10 +202,6 @@ def encode(snapshot: Snapshot) -> bytes:
             snapshot.base,
         )
     )
-    blocks = [memory.blocks for memory in snapshot.memories]
-    content = b"".join([_RECORD_SIZE.pack(len(record)), record, *blocks])
-    packed = _compressor().compress(content)
-    return _HEADER.pack(MAGIC, FORMAT_VERSION, zlib.crc32(packed), len(content)) + packed
 
 
 def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
@@ -210,7 +246,7 @@ def _unpack(data: bytes, max_bytes: int) -> bytes:
     if len(data) < _HEADER.size:
         raise SnapshotError("the snapshot is cut off")
     magic, version, checksum, size = _HEADER.unpack_from(data)
-    if magic != MAGIC:
+    if magic not in (MAGIC, PLAIN):
         raise SnapshotError("this is not a snapshot")
     if version != FORMAT_VERSION:
         raise SnapshotError(f"the snapshot has format {version}; here is format {FORMAT_VERSION}")
@@ -219,6 +255,10 @@ def _unpack(data: bytes, max_bytes: int) -> bytes:
         raise SnapshotError("the snapshot is damaged (its checksum is wrong)")
     if size > max_bytes + _RECORD_SHARE:
         raise SnapshotError(f"the snapshot unfolds to {size} bytes, more than is allowed here")
+    if magic == PLAIN:
+        if len(packed) != size:
+            raise SnapshotError("the snapshot contradicts itself about its size")
+        return bytes(packed)
     try:
         if zstandard.frame_content_size(packed[:18]) != size:
             raise SnapshotError("the snapshot contradicts itself about its size")

@@ -12,9 +12,10 @@ from typing import Final
 from arts.bus.base import Closed, Delivery, Publication, Session, SessionEvent
 from arts.errors import BusError
 from arts.log import get_logger
+from arts.model import Durability
 from arts.protocol.messages import StartModule
 from arts.protocol.topics import Topics
-from runtime.channels import STDIN, Inbox
+from runtime.channels import STDIN, Inbox, Mark
 from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine, Program
 from runtime.outlet import Outlet
 from runtime.runner import Runner
@@ -66,11 +67,16 @@ class Traffic:
         self._confirming: asyncio.Task[None] | None = None
         self.muted = False
         self._hearing = False
+        self.on_owing: Callable[[int], None] = lambda owing: None
+        """Hears how many taken messages wait for a checkpoint to be kept."""
 
     def equip(self, program: Program, first_receipt: int) -> bool:
         """Find out what the module can read; whether it needs a session."""
         stdin = self._topics.stdio(STDIN, self._module.uuid) if program.reads_stdin else None
-        self._inbox = Inbox(self._module.channels, stdin, first_receipt=first_receipt)
+        durable = self._module.durability is not Durability.NONE
+        self._inbox = Inbox(
+            self._module.channels, stdin, first_receipt=first_receipt, durable=durable
+        )
         return bool(self._inbox.filters or self._written)
 
     # ------------------------------------------------------------------------ out
@@ -172,6 +178,8 @@ class Traffic:
             return
         for delivery in settled:
             self._session.acknowledge(delivery)
+        if self._inbox.owing:
+            self.on_owing(self._inbox.owing)
         if self._breath is None and self._inbox.full:
             if not self._hearing:
                 self._hold_breath(self._session)
@@ -200,6 +208,16 @@ class Traffic:
             for delivery in cut.acknowledge:
                 self._session.acknowledge(delivery)
         return cut.carry
+
+    def mark(self) -> Mark:
+        """Divide the input of the paused module for a checkpoint."""
+        self.drain()
+        return self._inbox.mark()
+
+    def kept(self, mark: Mark) -> None:
+        """The checkpoint is kept: what it includes the effect of is acknowledged."""
+        self._inbox.keep(mark)
+        self._settle()
 
     # ------------------------------------------------------------------------ the session
 

@@ -8,6 +8,7 @@ import typer
 
 from arts.cli import (
     bench,
+    checkpoints,
     demo,
     doctor,
     listing,
@@ -38,6 +39,7 @@ for commands in (
     serve,
     modules,
     listing,
+    checkpoints,
     scene,
     streams,
     programs,

@@ -24,7 +24,7 @@ from arts.cli.common import (
 )
 from arts.cli.listing import note, size
 from arts.cli.streams import show_until_end
-from arts.model import ProfileChoice
+from arts.model import CHECKPOINT_INTERVAL, Durability, ProfileChoice
 
 if TYPE_CHECKING:
     from arts.client import Client
@@ -79,6 +79,12 @@ def run_module(
         ProfileChoice | None,
         typer.Option(help="How often it looks whether it shall pause.", show_default="the realm's"),
     ] = None,
+    durability: Annotated[
+        Durability, typer.Option(help="What of it outlives its runtime.")
+    ] = Durability.NONE,
+    checkpoint_interval: Annotated[
+        float, typer.Option(help="Seconds between its checkpoints, at most.", min=0.05)
+    ] = CHECKPOINT_INTERVAL,
     follow: Annotated[
         bool,
         typer.Option("--follow/--detach", "-f/-d", help="Show its output until it ends."),
@@ -99,6 +105,8 @@ def run_module(
         "channels": [parse_channel(text) for text in channel or ()],
         "parent": parent,
         "profile": profile,
+        "durability": durability,
+        "checkpoint_interval": checkpoint_interval,
     }
     run(_run(program, fields, follow, as_json, broker, realm))
 

@@ -29,7 +29,15 @@ from arts.client.connection import RealmConnection, answered
 from arts.errors import BusError, FailedPrecondition, InvalidRequest, NotFound, ProgramError
 from arts.model import ModuleState
 from arts.protocol import codec
-from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, Query, SupervisorNotice
+from arts.protocol.messages import (
+    CheckpointModule,
+    CreateModule,
+    DeleteModule,
+    MoveModule,
+    Query,
+    RestoreModule,
+    SupervisorNotice,
+)
 from arts.protocol.topics import Topics
 
 Document = dict[str, Any]
@@ -37,6 +45,7 @@ Document = dict[str, Any]
 _ANSWER = 10.0
 _MOVE = 120.0
 _UPLOAD = 120.0
+_CHECKPOINT = 30.0
 
 
 class Change(NamedTuple):
@@ -111,8 +120,24 @@ class Client:
         """
         return await self._connection.request(MoveModule(uuid=key, target=to), timeout=timeout)
 
+    async def checkpoint(self, key: str, *, timeout: float = _CHECKPOINT) -> Document:
+        """Have a checkpoint of a running module taken and kept.
+
+        The answer: ``{"module", "name", "number", "bytes", "taken_at"}``.
+        """
+        return await self._connection.request(CheckpointModule(uuid=key), timeout=timeout)
+
+    async def restore(
+        self, key: str, at: int | None = None, *, timeout: float = _CHECKPOINT
+    ) -> Document:
+        """Let a module go on from checkpoint ``at``, or the newest that is good.
+
+        The answer is its document, as soon as it starts.
+        """
+        return await self._connection.request(RestoreModule(uuid=key, number=at), timeout=timeout)
+
     async def query(self, what: str, key: str = "", *, timeout: float = _ANSWER) -> Document:
-        """What the supervisor knows: ``what`` is realm, runtime, module or why."""
+        """What the supervisor knows: ``what`` is realm, runtime, module, why or snapshots."""
         request = Query.model_validate({"what": what, "key": key})
         return await self._connection.request(request, timeout=timeout)
 
@@ -236,9 +261,16 @@ class Client:
         self._connection.bus.publish(self.topics.stdio("stdin", module), line, qos=1)
 
     async def wait_state(
-        self, module: str, states: Collection[str], *, timeout: float = 30.0
+        self,
+        module: str,
+        states: Collection[str],
+        *,
+        timeout: float = 30.0,
+        since_generation: int = 0,
     ) -> Document:
         """The document of a module (uuid) as soon as it is in one of ``states``.
+
+        ``since_generation``: what is said of earlier ones does not count.
 
         Raises ``NotFound`` if it is deleted, ``FailedPrecondition`` if it ends otherwise or time
         runs out.
@@ -251,6 +283,8 @@ class Client:
                     document = _document(message.payload) or {}
                     if not document:
                         raise NotFound(f"module {module} is gone")
+                    if document["generation"] < since_generation:
+                        continue
                     if document["state"] in states:
                         return document
                     if ModuleState(document["state"]).is_final:

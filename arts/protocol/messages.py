@@ -249,8 +249,8 @@ class RestoreModule(Request):
 
     action: ClassVar = "restore"
     uuid: str
-    at: int | None = None
-    """Number of the checkpoint; None: the newest that is good."""
+    number: int | None = None
+    """Of the checkpoint; None: the newest that is good."""
 
 
 class Query(Request):

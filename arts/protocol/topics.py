@@ -155,6 +155,7 @@ class Topics:
     def snapshot_kept(self, migration: str) -> str:
         """Identity (raw) of all that the target has kept of that; empty: nothing, no more."""
         return f"{self.proc}/snapshot/{migration}/kept"
+
     def checkpoint_data(self, module: str, runtime: str) -> str:
         """Chunks of a checkpoint from a runtime to the store. ``+`` for all."""
         return f"{self.proc}/checkpoint/{module}/data/{runtime}"

@@ -123,7 +123,7 @@ def restore(state: RealmState, request: RestoreModule) -> None:
         state.answer(request.reply, refusal(error))
         return
     state.restores[module.uuid] = module.generation, request
-    state.effects.append(FindSnapshot(module.uuid, module.generation, module.uuid, request.at))
+    state.effects.append(FindSnapshot(module.uuid, module.generation, module.uuid, request.number))
 
 
 def _check_restorable(state: RealmState, module: Module) -> None:

@@ -1,0 +1,260 @@
+"""Checkpoints of the modules of one runtime: when they are taken, how, and who is told.
+
+The module stands still while it is captured, not while the checkpoint travels. A checkpoint is sent
+only when the broker has all that the module published before it, and input is acknowledged only
+when the store says that a checkpoint with its effect is kept. One at a time for each module.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from arts.errors import BusError, InvalidRequest, SnapshotError
+from arts.log import get_logger
+from arts.model import Durability
+from arts.protocol.checkpoint import Origin, encode_parcel
+from arts.protocol.codec import decode_document
+from arts.protocol.messages import TakeCheckpoint
+from arts.protocol.topics import Topics
+from runtime import events as ev
+from runtime import snapshot as snapshots
+from runtime.channels import Mark
+from runtime.copies import Copy
+from runtime.faults import fault_of
+from runtime.settings import RuntimeSettings
+from runtime.snapshot import Snapshot
+from runtime.transfers import Transfers
+
+log = get_logger(__name__)
+
+_HOLD: Final = "checkpoint"
+_PAUSE_AFTER_FAILURE: Final = 1.0
+_SLOWEST: Final = 1e6
+"""Bytes per second that a link to the store should have."""
+_INLINE: Final = 1024 * 1024
+"""Bytes of a module that are captured and cut at once; more go to a thread."""
+
+
+class _Missing(SnapshotError):
+    """The store does not have what we thought it has."""
+
+
+@dataclass(eq=False)
+class _Series:
+    """The checkpoints of one copy."""
+
+    interval: float | None
+    """None: only when somebody asks."""
+    threshold: int
+    """So much taken input that is not acknowledged makes the next one due."""
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: list[TakeCheckpoint] = field(default_factory=list)
+    known: frozenset[bytes] = frozenset()
+    """Pieces that the store has for certain."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    task: asyncio.Task[None] | None = None
+
+
+class Checkpoints:
+    """``runtime``: its uuid. Failures that somebody waits for are told through ``emit``."""
+
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        topics: Topics,
+        transfers: Transfers,
+        runtime: str,
+        emit: Callable[[ev.Event], None],
+    ) -> None:
+        self._settings, self._topics, self._transfers = settings, topics, transfers
+        self._runtime, self._emit = runtime, emit
+        self._series: dict[int, _Series] = {}
+
+    # ------------------------------------------------------------------------ when
+
+    def begin(self, copy: Copy) -> None:
+        """The module runs: take its checkpoints, if it wants any."""
+        if copy.module.durability is not Durability.NONE:
+            self._start(copy)
+
+    def take(self, copy: Copy, command: TakeCheckpoint) -> None:
+        """Take one now. -> CheckpointFailed, or the store says that it is kept."""
+        series = self._start(copy)
+        series.asked.append(command)
+        series.due.set()
+
+    def pause(self, copy: Copy) -> None:
+        """The module is held: no more of them until it runs again."""
+        series = self._series.get(copy.number)
+        if series is not None and series.task is not None:
+            series.task.cancel()
+            series.task = None
+
+    def forget(self, copy: Copy) -> None:
+        """The copy is gone."""
+        self.pause(copy)
+        if self._series.pop(copy.number, None) is not None:
+            for topic in (self._credit_topic(copy), self._verdict_topic(copy)):
+                self._transfers.forget(topic)
+
+    def _start(self, copy: Copy) -> _Series:
+        series = self._of(copy)
+        if series.task is None:
+            series.task = copy.do(self._run(copy, series))
+        return series
+
+    def _of(self, copy: Copy) -> _Series:
+        series = self._series.get(copy.number)
+        if series is None:
+            module = copy.module
+            durable = module.durability is not Durability.NONE
+            always = module.durability is Durability.ALWAYS
+            series = self._series[copy.number] = _Series(
+                interval=module.checkpoint_interval if durable else None,
+                threshold=1 if always else max(1, self._settings.receive_window // 2),
+            )
+            copy.traffic.on_owing = lambda owing: self._on_owing(series, owing)
+        return series
+
+    def _on_owing(self, series: _Series, owing: int) -> None:
+        if owing >= series.threshold:
+            series.due.set()
+
+    async def _run(self, copy: Copy, series: _Series) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(series.interval):
+                    await series.due.wait()
+            series.due.clear()
+            asked, series.asked = series.asked, []
+            try:
+                await self._attempt(copy, series)
+            except Exception as error:
+                code, detail = fault_of(error, copy.module.uuid)
+                log.warning("checkpoint.failed", module=copy.module.uuid, reason=detail)
+                for command in asked:
+                    self._emit(ev.CheckpointFailed(copy.number, command, code, detail))
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE)
+
+    # ------------------------------------------------------------------------ how
+
+    async def settle(self, copy: Copy) -> None:
+        """Keep a checkpoint of the paused module, so that all it has taken may be acknowledged.
+
+        Nothing for a module that wants none. Raises ``ArtsError``.
+        """
+        if copy.module.durability is not Durability.NONE:
+            await self._attempt(copy, self._of(copy))
+
+    async def _attempt(self, copy: Copy, series: _Series) -> None:
+        async with series.turn:
+            mark, snapshot, confirmed = await self._captured(copy)
+            try:
+                pieces, digests = await self._cut(snapshot)
+                if not await confirmed:
+                    raise BusError("the broker did not confirm the module's output in time")
+            finally:
+                confirmed.cancel()
+            try:
+                await self._send(copy, series, snapshot.program, pieces, digests)
+            except _Missing:
+                series.known = frozenset()
+                await self._send(copy, series, snapshot.program, pieces, digests)
+            series.known = frozenset(digests)
+            copy.traffic.kept(mark)
+
+    async def _captured(self, copy: Copy) -> tuple[Mark, Snapshot, "asyncio.Task[bool]"]:
+        assert copy.program is not None
+        assert copy.instance is not None
+        if copy.program.refusal or not copy.instance.migratable:
+            raise SnapshotError(copy.program.refusal or "this instance cannot be captured")
+        copy.runner.hold(_HOLD)
+        try:
+            if not await copy.runner.standstill(self._settings.pause_timeout):
+                raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
+            if copy.ended or copy.instance is None:
+                raise SnapshotError("the module has ended")
+            mark = copy.traffic.mark()
+            confirmed = asyncio.create_task(copy.traffic.confirmed(self._settings.confirm_timeout))
+            try:
+                if copy.instance.stats().memory_bytes <= _INLINE:
+                    snapshot = copy.capture(mark.carry)
+                else:
+                    snapshot = await _to_the_end(copy.capture, mark.carry)
+            except BaseException:
+                confirmed.cancel()
+                raise
+        finally:
+            copy.runner.release(_HOLD)
+        return mark, snapshot, confirmed
+
+    async def _cut(self, snapshot: Snapshot) -> tuple[list[bytes], list[bytes]]:
+        def cut() -> tuple[list[bytes], list[bytes]]:
+            pieces = snapshots.pieces(snapshot)
+            return pieces, [hashlib.sha256(piece).digest() for piece in pieces]
+
+        if sum(len(memory.blocks) for memory in snapshot.memories) <= _INLINE:
+            return cut()
+        return await asyncio.to_thread(cut)
+
+    async def _send(
+        self,
+        copy: Copy,
+        series: _Series,
+        program: str,
+        pieces: Sequence[bytes],
+        digests: Sequence[bytes],
+    ) -> None:
+        """Send what the store does not have, and wait until it says that it has it all."""
+        new = {d: p for d, p in zip(digests, pieces, strict=True) if d not in series.known}
+        origin = Origin(copy.module.uuid, self._runtime, copy.generation, program, uuid.uuid4().hex)
+        size = sum(map(len, pieces))
+        data = await asyncio.to_thread(encode_parcel, origin, digests, size, tuple(new.values()))
+        verdict: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._transfers.listen(
+            self._verdict_topic(copy),
+            lambda payload: _judge(verdict, origin.serial, payload),
+        )
+        topic = self._topics.checkpoint_data(copy.module.uuid, self._runtime)
+        self._transfers.send(topic, self._credit_topic(copy), data)
+        try:
+            async with asyncio.timeout(self._settings.checkpoint_timeout + len(data) / _SLOWEST):
+                answer = await verdict
+        except TimeoutError:
+            raise SnapshotError("the store did not say that the checkpoint is kept") from None
+        finally:
+            self._transfers.forget(self._credit_topic(copy))
+        if "number" not in answer:
+            kind = _Missing if answer.get("missing") and series.known else SnapshotError
+            raise kind(f"the store did not keep it: {answer.get('error')}")
+
+    def _credit_topic(self, copy: Copy) -> str:
+        return self._topics.checkpoint_credit(copy.module.uuid, self._runtime)
+
+    def _verdict_topic(self, copy: Copy) -> str:
+        return self._topics.checkpoint_verdict(copy.module.uuid, self._runtime)
+
+
+async def _to_the_end(
+    capture: Callable[[Collection[int]], Snapshot], carry: frozenset[int]
+) -> Snapshot:
+    """Capture in a thread. Cancelled, it waits all the same: the module must stand until then."""
+    work = asyncio.ensure_future(asyncio.to_thread(capture, carry))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _judge(verdict: "asyncio.Future[dict[str, Any]]", serial: str, payload: bytes) -> None:
+    try:
+        answer = decode_document(payload)
+    except InvalidRequest:
+        return
+    if isinstance(answer, dict) and answer.get("serial") == serial and not verdict.done():
+        verdict.set_result(answer)
