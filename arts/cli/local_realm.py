@@ -50,6 +50,7 @@ class LocalRealm:
     def __init__(self, plan: RealmPlan, broker: Broker, report: Report) -> None:
         self.name = plan.realm
         self.broker = broker
+        self.data_dir = plan.data_dir
         self.http_url: str | None = None
         self._report = report
         self.supervisor = self._child(plan, "supervisor", _supervisor_arguments(plan))

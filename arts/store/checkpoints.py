@@ -112,13 +112,17 @@ class CheckpointStore:
     def read(self, module: str, number: int) -> bytes:
         """A checkpoint, checked. Raises ``NotFound``, and ``SnapshotError`` when it is damaged.
 
-        A damaged piece counts as missing from then on, so that it can come again.
+        Damaged pieces count as missing from then on, so that they can come again.
         """
-        checkpoint = self.get(module, number)
-        try:
-            return b"".join(self._read_piece(digest) for digest in checkpoint.pieces())
-        except SnapshotError as error:
-            raise SnapshotError(f"checkpoint {number} is damaged: {error}") from None
+        pieces, problems = [], []
+        for digest in self.get(module, number).pieces():
+            try:
+                pieces.append(self._read_piece(digest))
+            except SnapshotError as error:
+                problems.append(str(error))
+        if problems:
+            raise SnapshotError(f"checkpoint {number} is damaged: {problems[0]}")
+        return b"".join(pieces)
 
     def _read_piece(self, digest: bytes) -> bytes:
         try:
