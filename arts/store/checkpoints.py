@@ -129,7 +129,8 @@ class CheckpointStore:
             piece = zstandard.ZstdDecompressor().decompress(self._path(digest).read_bytes())
         except (OSError, zstandard.ZstdError) as error:
             self._drop_piece(digest)
-            raise SnapshotError(f"piece {digest.hex()[:12]} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise SnapshotError(f"piece {digest.hex()[:12]} cannot be read: {why}") from None
         if hashlib.sha256(piece).digest() != digest:
             self._drop_piece(digest)
             raise SnapshotError(f"piece {digest.hex()[:12]} has another digest")

@@ -5,7 +5,6 @@ message at least once, however often it is killed.
 """
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -181,9 +180,7 @@ async def test_back_to_a_checkpoint(realm: LocalRealm, client: Client) -> None:
 
 
 async def test_what_cannot_be_durable_is_refused(realm: LocalRealm, client: Client) -> None:
-    async with module(
-        client, "hello", until=(), labels={"nobody": "has"}, **DURABLE
-    ) as waiting:
+    async with module(client, "hello", until=(), labels={"nobody": "has"}, **DURABLE) as waiting:
         await waiting.reaches("pending")
         with pytest.raises(FailedPrecondition, match="pending"):
             await client.checkpoint(waiting.uuid)

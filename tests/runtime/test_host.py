@@ -362,3 +362,28 @@ def test_freezing_what_is_not_running_is_refused(driver: Driver) -> None:
     driver.tell(start())
     assert driver.tell(freeze()) == ["refused"]
     assert driver.last.code == "failed_precondition"
+
+
+# ---------------------------------------------------------------------------- checkpoints
+
+
+def checkpoint(generation: int = 1) -> m.TakeCheckpoint:
+    return m.TakeCheckpoint(object_id="checkpoint", uuid=UUID, generation=generation)
+
+
+def test_a_checkpoint_is_taken_of_what_runs(driver: Driver) -> None:
+    driver.running()
+    command = checkpoint()
+    assert driver.tell(command) == []
+    assert driver.effects == [do.Checkpoint(1, command)]
+    assert driver.tell(ev.CheckpointFailed(1, command, "snapshot_error", "no room")) == ["refused"]
+    assert (driver.last.object_id, driver.last.detail) == ("checkpoint", "no room")
+    assert driver.condition is Condition.RUNNING
+
+
+def test_no_checkpoint_of_what_does_not_run(driver: Driver) -> None:
+    assert driver.tell(checkpoint()) == ["refused"]
+    driver.tell(start())
+    assert driver.tell(checkpoint()) == ["refused"]
+    assert "loading" in str(driver.last.detail)
+    assert driver.tell(checkpoint(generation=2)) == ["refused"]

@@ -1,7 +1,8 @@
 """Checkpoints on disk: kept in whole or not at all, shared, bounded, and never believed unread."""
 
 import hashlib
-import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def noise(number: int, size: int = 1000) -> bytes:
     return hashlib.shake_128(seed).digest(size)
 
 
-def save(store: CheckpointStore, *contents: bytes, module: str = "m", **given: object) -> Checkpoint:
+def save(
+    store: CheckpointStore, *contents: bytes, module: str = "m", **given: object
+) -> Checkpoint:
     """Keep a checkpoint of these pieces. ``send``: which of them come along; all by default."""
     digests = [hashlib.sha256(piece).digest() for piece in contents]
     sent = given.pop("send", contents)
@@ -192,7 +195,9 @@ def test_a_manifest_of_another_kind_is_damaged(make: Make, tmp_path: Path) -> No
     assert make().checkpoints("m") == []
 
 
-def test_what_a_crash_left_is_swept_away(store: CheckpointStore, make: Make, tmp_path: Path) -> None:
+def test_what_a_crash_left_is_swept_away(
+    store: CheckpointStore, make: Make, tmp_path: Path
+) -> None:
     save(store, b"one")
     before = files(tmp_path)
     (tmp_path / "pieces" / "ab").mkdir()
@@ -231,11 +236,5 @@ def test_a_directory_that_cannot_be_had(tmp_path: Path) -> None:
 
 
 def test_it_needs_no_event_loop() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    os.close(write)
     code = "import sys, arts.store.checkpoints; sys.exit('asyncio' in sys.modules)"
-    import subprocess
-    import sys
-
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
