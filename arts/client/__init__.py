@@ -283,7 +283,7 @@ class Client:
                     document = _document(message.payload) or {}
                     if not document:
                         raise NotFound(f"module {module} is gone")
-                    if document["generation"] < since_generation:
+                    if document.get("generation", 0) < since_generation:
                         continue
                     if document["state"] in states:
                         return document
