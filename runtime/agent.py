@@ -220,7 +220,6 @@ class Agent:
             case do.Release():
                 copy.do(self._release(copy))
             case do.Freeze(migration=migration, rehearse=rehearse):
-                self._checkpoints.pause(copy)
                 self._moves.freeze(copy, migration, rehearse=rehearse)
             case do.Thaw():
                 self._moves.forget(copy)

@@ -143,10 +143,10 @@ class Checkpoints:
     # ------------------------------------------------------------------------ how
 
     async def settle(self, copy: Copy) -> None:
-        """Keep a checkpoint of the paused module, so that all it has taken may be acknowledged.
-
-        Nothing for a module that wants none. Raises ``ArtsError``.
+        """The last one before a move: of the paused module, so that all it has taken may be
+        acknowledged; none of a module that wants none. Raises ``ArtsError``.
         """
+        self.pause(copy)
         if copy.module.durability is not Durability.NONE:
             await self._attempt(copy, self._of(copy))
 

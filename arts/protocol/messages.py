@@ -30,6 +30,8 @@ from arts.model import (
     ReplyTo,
 )
 from arts.protocol import lenient
+from arts.protocol.answers import Response as Response
+from arts.protocol.answers import SupervisorNotice as SupervisorNotice
 
 
 class Message(BaseModel):
@@ -419,36 +421,6 @@ class Report(Message):
     """As in keepalives (``frozen``)."""
     at: float = 0.0
     """Wall time of the event on the runtime: when it paused, when it resumed."""
-
-
-# ---------------------------------------------------------------------------- answers and notices
-
-
-class Response(BaseModel):
-    """The one answer to a request."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ok: bool
-    details: dict[str, Any] | str
-    """An object when ``ok``; a sentence when not."""
-    code: str | None = None
-    """Error code when not ``ok``."""
-    missing: Literal["runtime", "module"] | None = None
-    """What kind of thing does not exist (``not_found``)."""
-    subject: Any = None
-    """What the refusal is about: the name that means nothing, the field that is wrong."""
-
-
-class SupervisorNotice(BaseModel):
-    """Retained: who supervises the realm, and how programs can be had."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    instance: str
-    http_url: str | None = None
-    version: str = ""
-    online: bool = True
 
 
 AnyRequest = (
