@@ -48,10 +48,12 @@ cover: setup-dev  ## the branches of the pure parts are tested (a handful are no
 
 PROOF := $(BIN)/python -m tests.migratable.proof
 MODULES ?= 12000
-soak: setup-dev  ## hours: generated modules (MODULES for each engine), pauses anywhere, the suite in SPEC
+soak: setup-dev  ## hours: generated modules (MODULES for each engine), pauses, moves, deaths, the suite in SPEC
 	@$(PROOF).soak --engine wasmtime --count $(MODULES)
 	@$(PROOF).soak --engine v8 --count $(MODULES)
 	@$(PROOF).dense --pauses 100 --hops 50
+	@ARTS_TEST_PROFILE=soak $(BIN)/python -m pytest -v tests/integration/test_moves_under_load.py \
+	  tests/faults/test_crash_matrix.py
 	@if [ -n "$(SPEC)" ]; then $(PROOF).spec $(SPEC); \
 	  else echo "not run: the WebAssembly suite (make soak SPEC=FOLDER)"; fi
 
