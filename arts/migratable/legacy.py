@@ -93,12 +93,10 @@ class _Label:
 def _catcher(bodies: "list[_Label]") -> _Label:
     """Who gets what is thrown in these bodies; the outermost label is the function's own."""
     while True:
-        for label in bodies:
-            if label.tags or label.parent is None:
-                return label
-            if label.delegated is not None:
-                bodies = label.delegated
-                break
+        label = next(it for it in bodies if it.tags or it.delegated or it.parent is None)
+        if label.delegated is None:
+            return label
+        bodies = label.delegated
 
 
 class _Function:

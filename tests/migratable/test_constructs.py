@@ -372,9 +372,10 @@ def test_legacy_exceptions(name: str, form: str) -> None:
     check(assemble(f"(module (memory 1) {text.replace('SPIN', SPIN)})"), "f", expected, FORMS[form])
 
 
-def test_a_start_function_that_is_a_blocking_import() -> None:
-    wasm = wasmtime.wat2wasm("""(module (import "env" "ask" (func $ask)) (start $ask) (memory 1)
-      (func (export "f")))""")
+@pytest.mark.parametrize("own", ["", '(func (export "f"))'], ids=["no code", "code"])
+def test_a_start_function_that_is_a_blocking_import(own: str) -> None:
+    wasm = wasmtime.wat2wasm(f"""(module (import "env" "ask" (func $ask)) (start $ask) (memory 1)
+      {own})""")
     prepared = program(wasm, blocking=[("env", "ask")])
     answers = iter([True, False])
 

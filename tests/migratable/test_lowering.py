@@ -7,6 +7,8 @@ import pytest
 import wasmtime
 
 from arts.migratable import Frames, Options, Poll, Refused, abi, describe, prepare
+from arts.migratable.binary import PREAMBLE, section, sections, sized, vector
+from arts.migratable.module import CODE, parse
 
 from .differential import FORMS, program
 from .host import Guest
@@ -120,3 +122,22 @@ def test_loops_that_carry_too_much() -> None:
     text = f"(module (func $f {body * 1200} {'drop ' * 900 * 1200}))"
     with pytest.raises(Refused, match=r"(?i)too many operands below calls"):
         prepare(wasmtime.wat2wasm(text))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_numbers_of_instructions_may_be_written_long(form: str) -> None:
+    """``memory.fill`` with a byte more than it takes: no pattern passes over it."""
+    wasm = wasmtime.wat2wasm(f"""(module (memory 1) {SPIN}
+      (func (export "f") (result i32)
+        (memory.fill (i32.const 4) (i32.const 7) (i32.const 1)) (call $spin (i32.const 3))
+        (i32.load (i32.const 4))))""")
+    parts = [PREAMBLE]
+    for number, reader in sections(wasm):
+        content = wasm[reader.at : reader.end]
+        if number == CODE:
+            bodies = [wasm[body.start : body.end] for body in parse(wasm).bodies]
+            long = [body.replace(b"\xfc\x0b\x00", b"\xfc\x8b\x00\x00") for body in bodies]
+            assert long != bodies
+            content = vector(map(sized, long))
+        parts.append(section(number, content))
+    check(b"".join(parts), "f", "7", FORMS[form])

@@ -55,12 +55,13 @@ class Traveller:
         self.in_v8 = node.load(program.prepared)
         self.in_v8.continuations = Continuations(program.prepared, small_loop)
         self.starts = any(entry.name == "arts.start" for entry in program.module.exports)
-        self.here: v8.Guest | Guest = self.in_v8.start(answers=self._answers())
+        self.here: v8.Guest | Guest | None = None
         self.last: v8.State | None = None
 
     def run(self, call: "Call", tally: fuzz.Tally) -> End:
         """Begin, and call an export."""
         try:
+            self.here = self.in_v8.start(answers=self._answers())
             if self.starts:
                 self._finish("arts.start", [], tally)
             result = self._finish(call.name, call.arguments, tally)
@@ -85,6 +86,7 @@ class Traveller:
                 parked, result = turn.outcome == "parked", turn.result
                 self.pace.polls += turn.polls
             else:
+                assert self.here is not None
                 self.here.pause_at(polls)
                 found = self.here.call(name, arguments) if fresh else self.here.go_on()
                 parked, result = found is None, found
@@ -116,6 +118,7 @@ class Traveller:
         if isinstance(self.here, v8.Guest):
             self.last = self.here.capture()
             return self.last
+        assert self.here is not None
         assert self.last is not None
         snapshot, described = self.here.capture(), self.program.description
         held = [
