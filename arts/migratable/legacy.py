@@ -94,7 +94,7 @@ def _catcher(bodies: "list[_Label]") -> _Label:
     """Who gets what is thrown in these bodies; the outermost label is the function's own."""
     while True:
         label = next(it for it in bodies if it.tags or it.delegated or it.parent is None)
-        if label.delegated is None:
+        if not label.delegated:
             return label
         bodies = label.delegated
 

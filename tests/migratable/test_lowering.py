@@ -116,6 +116,24 @@ def test_memory_has_no_more_pages_than_there_can_be() -> None:
         assert (memory.limits.min, memory.limits.max) == (18, expected)
 
 
+def test_a_memory_grows_up_to_where_frames_must_be() -> None:
+    """Found by fuzzing (seed 265): the plain program could have had 4 GiB."""
+    wasm = wasmtime.wat2wasm(f"""(module (memory 32768) {SPIN}
+      (func (export "f") (param i32) (result i32 i32)
+        (memory.grow (local.get 0)) (memory.size) (call $spin (i32.const 3))))""")
+    most = 65536 - 32768 - abi.PRIMARY_FRAMES_PAGES
+    for frames, pages, expected in (
+        (Frames.OWN, 32768, [32768, 65536]),
+        (Frames.PRIMARY, 32768, [-1, 32768]),
+        (Frames.PRIMARY, most + 1, [-1, 32768]),
+        (Frames.PRIMARY, most, [32768, 32768 + most]),
+    ):
+        guest = Guest(program(wasm, frames=frames))
+        guest.entry = "f"
+        assert guest.run(pages) == "done"
+        assert guest.result == expected, (frames, pages)
+
+
 def test_loops_that_carry_too_much() -> None:
     values = "i32 " * 900
     body = f"{'(i32.const 1) ' * 900} (loop (param {values}) (result {values}))"

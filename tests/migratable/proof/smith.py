@@ -31,7 +31,7 @@ ALWAYS: Final = {
     "max-tables": 3,
     "max-memories": 2,
     "max-data-segments": 4,
-    "memory-max-size-required": True,
+    "memory-max-size-required": True,  # 4 GiB cannot hold frames too, and takes long to compare
 }
 SOMETIMES: Final = {
     "tail-call-enabled": 0.3,
