@@ -11,7 +11,7 @@ from arts.migratable.binary import signed, unsigned
 from arts.migratable.opcodes import F32, F64, I32, I64, V128
 
 ELSE, END, RETURN, DROP = b"\x05", b"\x0b", b"\x0f", b"\x1a"
-I32_EQZ, I32_EQ, I32_LE_U = b"\x45", b"\x46", b"\x4d"
+I32_EQZ, I32_EQ, I32_GT_U, I32_LE_U = b"\x45", b"\x46", b"\x4b", b"\x4d"
 I32_ADD, I32_SUB, I32_SHL = b"\x6a", b"\x6b", b"\x74"
 MEMORY_SIZE, MEMORY_GROW, MEMORY_FILL = b"\x3f\0", b"\x40\0", b"\xfc\x0b\0"
 """Of memory 0."""

@@ -22,6 +22,7 @@ from arts.migratable.assembler import (
     END,
     I32_ADD,
     I32_EQ,
+    I32_GT_U,
     I32_SHL,
     I32_SUB,
     IF,
@@ -69,7 +70,8 @@ from arts.migratable.module import (
 from arts.migratable.opcodes import I32
 from arts.migratable.options import Frames, Options
 
-MAX_PAGES: Final = 1 << 16
+MAX_PAGES: Final = (1 << 16) - 1
+"""Of a memory with frames: a full stack ends at an address that is not 0 again."""
 NOTHING: Final = FunctionType(b"", b"")
 GROW_TYPE: Final = FunctionType(bytes([I32]), bytes([I32]))
 
@@ -199,6 +201,8 @@ class _Lowering:
             raise Refused("a 64-bit memory cannot hold frames too", advice="build it for wasm32")
         limits = module.memories[0]
         pages, at = u32(limits, 1)
+        if pages + abi.PRIMARY_FRAMES_PAGES > MAX_PAGES:
+            raise Refused("so large a memory cannot hold frames too", advice="begin with less")
         encoded = limits[:1] + unsigned(pages + abi.PRIMARY_FRAMES_PAGES)
         if limits[0]:
             most = u32(limits, at)[0] + abi.PRIMARY_FRAMES_PAGES
@@ -278,6 +282,8 @@ class _Lowering:
         return b"".join(
             [
                 b"\x01\x01\x7f",  # one more local: the size before
+                local_get(0) + i32_const(MAX_PAGES) + MEMORY_SIZE + I32_SUB + I32_GT_U,
+                IF + i32_const(-1) + RETURN + END,
                 local_get(0) + MEMORY_GROW + local_set(1),
                 grown + i32_const(-1) + I32_EQ + IF + grown + RETURN + END,
                 global_get(sp) + i32_const(0) + frames + sixteen + I32_SHL + MEMORY_FILL,

@@ -87,6 +87,7 @@ def test_new_exceptions_beside_legacy_ones() -> None:
     [
         ('(import "env" "memory" (memory 1))', "an imported memory cannot hold frames too"),
         ("(memory i64 1)", "a 64-bit memory cannot hold frames too"),
+        ("(memory 65520)", "so large a memory cannot hold frames too"),
     ],
 )
 def test_memories_that_hold_no_frames(text: str, reason: str) -> None:
@@ -108,7 +109,7 @@ def test_a_flag_needs_a_memory_that_the_program_does_not_use() -> None:
 
 def test_memory_has_no_more_pages_than_there_can_be() -> None:
     options = Options(Poll.COUNTDOWN, frames=Frames.PRIMARY)
-    for most, expected in ((20, 36), (65530, 65536)):
+    for most, expected in ((20, 36), (65530, 65535)):
         wasm = wasmtime.wat2wasm(f"(module (memory 2 {most}) {SPIN})")
         exports = wasmtime.Module(wasmtime.Engine(), prepare(wasm, options)).exports
         memory = next(found.type for found in exports if found.name == abi.FRAMES)
@@ -121,10 +122,10 @@ def test_a_memory_grows_up_to_where_frames_must_be() -> None:
     wasm = wasmtime.wat2wasm(f"""(module (memory 32768) {SPIN}
       (func (export "f") (param i32) (result i32 i32)
         (memory.grow (local.get 0)) (memory.size) (call $spin (i32.const 3))))""")
-    most = 65536 - 32768 - abi.PRIMARY_FRAMES_PAGES
+    most = 65535 - 32768 - abi.PRIMARY_FRAMES_PAGES
     for frames, pages, expected in (
         (Frames.OWN, 32768, [32768, 65536]),
-        (Frames.PRIMARY, 32768, [-1, 32768]),
+        (Frames.PRIMARY, -1, [-1, 32768]),
         (Frames.PRIMARY, most + 1, [-1, 32768]),
         (Frames.PRIMARY, most, [32768, 32768 + most]),
     ):
@@ -132,6 +133,38 @@ def test_a_memory_grows_up_to_where_frames_must_be() -> None:
         guest.entry = "f"
         assert guest.run(pages) == "done"
         assert guest.result == expected, (frames, pages)
+
+
+def test_a_stack_fills_its_pages_at_the_end_of_all_memory() -> None:
+    """Behind it there is an address left: 0 would be an empty stack, and memory of the program."""
+    numbers = range(13)
+    wasm = wasmtime.wat2wasm(f"""(module {ASK} (memory 1)
+      (func (export "all") (drop (memory.grow (i32.const 65519)))
+        (drop (memory.grow (i32.const 65518))))
+      (func $f (export "f") (param $n i32) (result i64) (local $sum i64)
+        {" ".join(f"(local $l{n} i64)" for n in numbers)}
+        {" ".join(f"(local.set $l{n} (i64.extend_i32_u (local.get $n)))" for n in numbers)}
+        (if (local.get $n)
+          (then (local.set $sum (call $f (i32.sub (local.get $n) (i32.const 1)))))
+          (else (drop (call $ask (i32.const 1)))))
+        (local.get $sum) {" ".join(f"(i64.add (local.get $l{n}))" for n in numbers)}
+        (i64.add (i64.extend_i32_u (local.get $n)))))""")
+    prepared = program(wasm, blocking=[("env", "ask")], frames=Frames.PRIMARY)
+    (size,) = prepared.description.frame_sizes
+    most = (abi.PRIMARY_FRAMES_PAGES << 16) // size
+    assert most * size == abi.PRIMARY_FRAMES_PAGES << 16, "it shall be filled to the last byte"
+
+    def large() -> Guest:
+        guest = Guest(prepared, imports={("env", "ask"): lambda guest, _: guest.park()})
+        guest.exports["all"](guest.store)
+        guest.entry = "f"
+        return guest
+
+    guest = large()
+    assert guest.run(most - 1) == "parked"
+    assert len(guest.frames()) == most * size
+    with pytest.raises(wasmtime.Trap, match="out of bounds memory access"):
+        large().run(most)
 
 
 def test_loops_that_carry_too_much() -> None:

@@ -179,7 +179,7 @@ def test_versions() -> None:
     with pytest.raises(Refused, match="prepared for ABI version 1, not 2"):
         describe(with_description(b'"abi":2', b'"abi":1'))
     with pytest.raises(Refused, match=r"(?i)another version"):
-        Continuations(with_description(b'"pipeline":2', b'"pipeline":1'))
+        Continuations(with_description(b'"pipeline":3', b'"pipeline":1'))
 
 
 def test_a_description_must_fit_its_source() -> None:
