@@ -111,8 +111,8 @@ export class Contents {
    */
   #elements(number) {
     const table = this.#table(number);
-    return numbers(table.length).map((index) => {
-      const element = table.get(index);
+    return numbers(Number(table.length)).map((index) => {
+      const element = table.get(counted(table, index));
       if (element === null) return null;
       const found = this.#functionNumbers.get(element);
       if (found === undefined) {
@@ -131,21 +131,22 @@ export class Contents {
    */
   #fillTable(number, elements) {
     const table = this.#table(number);
-    const missing = elements.length - table.length;
+    const missing = elements.length - Number(table.length);
     if (missing < 0) throw contradiction(`size of table ${number}`);
-    if (missing > 0) table.grow(missing);
+    if (missing > 0) table.grow(counted(table, missing));
     elements.forEach((element, index) => {
       const found = element === null ? null : this.#exports[`arts.function.${element}`];
       if (found === undefined) throw contradiction(`element ${index} of table ${number}`);
-      table.set(index, found);
+      table.set(counted(table, index), found);
     });
   }
 
-  /** @param {number} number */
+  /**
+   * @param {number} number
+   * @returns {any} with numbers or, if it is a 64-bit table, bigints
+   */
   #table(number) {
-    return /** @type {WebAssembly.Table} */ (
-      own(this.#exports, `arts.table.${number}`, WebAssembly.Table)
-    );
+    return own(this.#exports, `arts.table.${number}`, WebAssembly.Table);
   }
 }
 
@@ -186,6 +187,15 @@ function growBy(memory, pages) {
     if (!(error instanceof TypeError)) throw error;
     memory.grow(BigInt(pages));
   }
+}
+
+/**
+ * A number of elements, as a table counts them.
+ * @param {any} table
+ * @param {number} count
+ */
+function counted(table, count) {
+  return typeof table.length === "bigint" ? BigInt(count) : count;
 }
 
 /** @param {number} count */
