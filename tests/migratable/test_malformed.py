@@ -1,6 +1,7 @@
 """Whatever the bytes: the answer is a prepared program or a refusal, never a crash."""
 
 import pickle
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_every_truncation_is_refused() -> None:
 
 
 def test_deep_nesting_needs_no_deep_stack() -> None:
-    depth = 20_000
+    depth = 5 * sys.getrecursionlimit()
     wat = f"""(module (func $spin (loop $l (br_if $l (i32.const 0))))
       (func (export "f") (param i32) (result i32)
         {"(block " * depth} (call $spin) (br_if {depth - 1} (local.get 0)) {")" * depth}
@@ -126,7 +127,7 @@ def test_deep_nesting_needs_no_deep_stack() -> None:
 
 
 def test_deep_chains_of_calls_need_no_deep_stack() -> None:
-    count = 20_000
+    count = 5 * sys.getrecursionlimit()
     functions = "".join(f"(func $f{n} (call $f{n + 1}))" for n in range(count))
     wat = f"(module {functions} (func $f{count} (loop $l (br_if $l (i32.const 0)))))"
     described = describe(prepare(wasmtime.wat2wasm(wat)))
