@@ -1,4 +1,4 @@
-"""Commands about checkpoints: ``checkpoint``, ``snapshots``, ``restore``."""
+"""Commands about checkpoints: ``checkpoint``, ``snapshots``, ``restore``, ``clone``."""
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command()(checkpoint)
     app.command()(snapshots)
     app.command()(restore)
+    app.command()(clone)
 
 
 def checkpoint(
@@ -138,3 +139,36 @@ def _told(module: Document) -> str:
     origin = module["restored_from"]
     how = f"from checkpoint {origin['number']}" if origin else f"({module['detail']})"
     return f"{module['name']} is {module['state']} {how}"
+
+
+def clone(
+    module: ModuleArgument,
+    name: Annotated[
+        str | None, typer.Option(help="Of the clone.", show_default="NAME-clone")
+    ] = None,
+    as_json: JsonOption = False,
+    broker: BrokerOption = None,
+    realm: RealmOption = None,
+) -> None:
+    """Start a second module that goes on from where this one is, or was at its newest checkpoint.
+
+    It has the same channels, and a session of its own.
+    """
+    run(_clone(module, name, as_json, broker, realm))
+
+
+async def _clone(
+    key: str, name: str | None, as_json: bool, broker: str | None, realm: str | None
+) -> None:
+    async with connect(broker, realm) as client:
+        with err.status(f"Cloning {escaped(key)}"):
+            if (await client.query("module", key))["state"] == "running":
+                await client.checkpoint(key)
+            module = await client.clone(key, name)
+            if module["state"] != "pending":
+                module = await client.wait_state(module["uuid"], _SETTLED, timeout=_START)
+    if as_json:
+        print_json(module)
+    else:
+        out.print(escaped(_told(module)), soft_wrap=True)
+    raise typer.Exit({"pending": 4, "failed": 1}.get(module["state"], 0))

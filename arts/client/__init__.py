@@ -31,6 +31,7 @@ from arts.model import ModuleState
 from arts.protocol import codec
 from arts.protocol.messages import (
     CheckpointModule,
+    CloneModule,
     CreateModule,
     DeleteModule,
     MoveModule,
@@ -135,6 +136,13 @@ class Client:
         The answer is its document, as soon as it starts.
         """
         return await self._connection.request(RestoreModule(uuid=key, number=at), timeout=timeout)
+
+    async def clone(
+        self, key: str, name: str | None = None, *, timeout: float = _CHECKPOINT
+    ) -> Document:
+        """Another module, as this one was at its newest good checkpoint; its document."""
+        request = CloneModule(uuid=key, clone=str(uuid.uuid4()), name=name)
+        return await self._connection.request(request, timeout=timeout)
 
     async def query(self, what: str, key: str = "", *, timeout: float = _ANSWER) -> Document:
         """What the supervisor knows: ``what`` is realm, runtime, module, why or snapshots."""

@@ -255,6 +255,15 @@ class RestoreModule(Request):
     """Of the checkpoint; None: the newest that is good."""
 
 
+class CloneModule(Request):
+    """Another module that goes on from a checkpoint of this one."""
+
+    action: ClassVar = "clone"
+    uuid: str
+    clone: lenient.Identifier
+    name: str | None = None
+
+
 class Query(Request):
     """A question about the realm; changes nothing."""
 
@@ -435,6 +444,7 @@ AnyRequest = (
     | MoveModule
     | CheckpointModule
     | RestoreModule
+    | CloneModule
     | Query
 )
 AnyCommand = (

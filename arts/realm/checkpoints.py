@@ -7,10 +7,11 @@ module's owner, at its present generation.
 
 from dataclasses import replace
 
-from arts.errors import ArtsError, FailedPrecondition, NotFound, SnapshotError
+from arts.errors import AlreadyExists, ArtsError, FailedPrecondition, NotFound, SnapshotError
 from arts.model import Module, ModuleState, Recovery, Restored
 from arts.protocol.messages import (
     CheckpointModule,
+    CloneModule,
     Report,
     Response,
     RestoreModule,
@@ -25,7 +26,7 @@ from arts.realm.effects import (
     SnapshotFound,
     SnapshotUnfit,
 )
-from arts.realm.placement import cold_start, on_started, place_new, try_elsewhere
+from arts.realm.placement import cold_start, finish, on_started, place_new, try_elsewhere
 from arts.realm.recovery import on_found, on_ready, on_restored, seek
 from arts.realm.state import RealmState
 
@@ -152,6 +153,35 @@ def _go_back(state: RealmState, module: Module, request: RestoreModule, number: 
     place_new(state, module)
 
 
+def clone(state: RealmState, request: CloneModule) -> None:
+    """A new module, as an old one was at its newest good checkpoint."""
+    old = state.modules.get(request.clone)
+    if old is not None and old.request == request.object_id:
+        if old.reply is None:
+            state.answer(request.reply, accepted(state, old))
+        return
+    try:
+        if old is not None:
+            raise AlreadyExists(f"module {old.uuid} exists already and is {old.state}")
+        source = state.module_names.the(request.uuid)
+        if source.program is None or not source.program.migratable:
+            raise FailedPrecondition(f"module {source.name} has no state that could be cloned")
+    except ArtsError as error:
+        state.answer(request.reply, refusal(error))
+        return
+    name = request.name or f"{source.name}-clone"
+    module = Module(
+        spec=replace(source.spec, uuid=request.clone, name=name),
+        state=ModuleState.PENDING,
+        program=source.program,
+        request=request.object_id,
+        reply=replace(request.reply, said=None) if request.reply else None,
+        created_at=state.wall,
+        recovery=Recovery(source.uuid),
+    )
+    place_new(state, state.advance_module(module, "requested"))
+
+
 # ---------------------------------------------------------------------------- what the store says
 
 
@@ -184,6 +214,9 @@ def on_no_snapshot(state: RealmState, event: NoSnapshot) -> None:
     elif module is None:
         return
     elif module.state is ModuleState.STARTING and module.recovery is not None:
+        if module.recovery.source != module.uuid:
+            finish(state, module, "failed", event.detail, code=NotFound.code)
+            return
         damaged = tuple(dict.fromkeys((*module.recovery.damaged, *event.damaged)))
         cold_start(state, module, event.detail, damaged)
 

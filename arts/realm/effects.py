@@ -12,6 +12,7 @@ from arts.model import FormWish, Module, Program, ReplyTo, Runtime
 from arts.protocol.messages import (
     AnyCommand,
     CheckpointModule,
+    CloneModule,
     CreateModule,
     DeleteModule,
     Keepalive,
@@ -231,6 +232,7 @@ Event = (
     | MoveModule
     | CheckpointModule
     | RestoreModule
+    | CloneModule
     | Query
     | Report
     | ProgramFetched

@@ -15,6 +15,7 @@ from typing import Any
 from arts.model import Module, ModuleState, Runtime
 from arts.protocol.messages import (
     CheckpointModule,
+    CloneModule,
     CreateModule,
     DeleteModule,
     Keepalive,
@@ -221,6 +222,7 @@ _HANDLERS: dict[type[Any], Callable[[RealmState, Any], None]] = {
     MoveModule: migration.move,
     CheckpointModule: checkpoints.take,
     RestoreModule: checkpoints.restore,
+    CloneModule: checkpoints.clone,
     Query: on_query,
     Report: _on_report,
     ProgramFetched: placement.on_program_fetched,

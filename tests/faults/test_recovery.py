@@ -12,6 +12,7 @@ import pytest
 from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import FailedPrecondition, NotFound, SnapshotError
+from tests.support.broker import unique
 from tests.support.echo import Conversation, conversation
 from tests.support.faults import assert_alive_once, child_called, killed, until_online
 from tests.support.realm import PATIENCE, Document, Watched, counted, module
@@ -177,6 +178,21 @@ async def test_back_to_a_checkpoint(realm: LocalRealm, client: Client) -> None:
         assert min(lines) < then + 25, f"{lines} is not where it was at {then}"
         with pytest.raises(NotFound, match="no checkpoint 99"):
             await client.restore(counter.uuid, 99)
+
+
+async def test_a_clone_goes_on_beside_the_original(realm: LocalRealm, client: Client) -> None:
+    async with module(client, "counter", 20) as counter:
+        await counter.output.more(20)
+        await client.checkpoint(counter.uuid)
+        clone = await client.clone(counter.uuid, unique("clone"))
+        document = await client.wait_state(clone["uuid"], {"running"})
+        assert document["restored_from"]["source"] == counter.uuid
+        async with client.output(clone["uuid"]) as lines:
+            async with asyncio.timeout(PATIENCE):
+                first = await anext(lines)
+        assert counted([first.line])[0] > 20
+        await counter.output.more(5)
+        await client.delete(clone["uuid"], force=True)
 
 
 async def test_what_cannot_be_durable_is_refused(realm: LocalRealm, client: Client) -> None:

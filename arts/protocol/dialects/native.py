@@ -99,6 +99,8 @@ def select(
             return m.CheckpointModule, data
         case "restore", "module":
             return m.RestoreModule, data
+        case "clone", "module":
+            return m.CloneModule, data
         case "exited", "module":
             return m.ModuleExited, data
         case "get", _:
