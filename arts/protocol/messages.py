@@ -32,6 +32,8 @@ from arts.model import (
 from arts.protocol import lenient
 from arts.protocol.answers import Response as Response
 from arts.protocol.answers import SupervisorNotice as SupervisorNotice
+from arts.protocol.parts import HeldModule as HeldModule
+from arts.protocol.parts import ModuleStats as ModuleStats
 
 
 class Message(BaseModel):
@@ -51,18 +53,6 @@ class Request(Message):
     """Something asked of the supervisor. ``reply`` says where the one answer goes."""
 
     reply: ReplyTo | None = Field(default=None, exclude=True)
-
-
-class HeldModule(BaseModel):
-    """A module that a runtime still holds when it (re-)announces itself."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    uuid: lenient.Identifier
-    generation: int = 0
-    migration: str | None = None
-    """Set while the copy is one end of a move and does not run."""
-    state: Literal["running", "frozen", "restored"] = "running"
 
 
 class RegisterRuntime(Request):
@@ -116,24 +106,6 @@ class RemoveManager(Request):
 
     action: ClassVar = "delete"
     uuid: lenient.Identifier
-
-
-class ModuleStats(BaseModel):
-    """What one module uses, in a keepalive."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    uuid: lenient.Identifier
-    generation: int = 0
-    cpu_usage_percent: float = 0.0
-    cpu_seconds: float = 0.0
-    mem_usage: lenient.Count = 0
-    """Bytes of linear memory."""
-    messages_in: int = 0
-    messages_out: int = 0
-    idle_seconds: float = 0.0
-    pause_seconds: float = 0.0
-    """The longest that it has computed on since it was asked to pause; of this runtime only."""
 
 
 class Keepalive(Message):

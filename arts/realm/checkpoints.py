@@ -17,7 +17,7 @@ from arts.protocol.messages import (
     RestoreModule,
     TakeCheckpoint,
 )
-from arts.realm.commands import discard, phase, refusal
+from arts.realm.commands import accepted, discard, phase, refusal
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import (
     CheckpointKept,

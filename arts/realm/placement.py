@@ -89,13 +89,19 @@ def _try_to_place(state: RealmState, module: Module) -> bool:
 
 
 def _demand(module: Module) -> Demand:
-    return Demand(module.spec, frozenset(module.attempts), needs=module.needs)
+    return Demand(
+        module.spec,
+        frozenset(module.attempts),
+        restoring=module.recovery is not None,
+        needs=module.needs,
+    )
 
 
 def _kind(module: Module) -> Hashable:
     """What all modules have in common that can go to the same runtimes."""
     spec = module.spec
-    return spec.filetype, spec.apis, spec.labels, spec.parent, module.attempts, module.needs
+    asks = spec.filetype, spec.apis, spec.labels, spec.parent, spec.durability
+    return *asks, module.attempts, module.needs, module.recovery is not None
 
 
 def _keep_waiting(state: RealmState, module: Module) -> None:

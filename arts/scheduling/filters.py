@@ -21,7 +21,9 @@ class Demand:
     exclude: frozenset[str] = frozenset()
     """Runtimes (uuid) that were tried already, or that the module is to leave."""
     moving: bool = False
-    """It arrives as a snapshot."""
+    """It arrives as a snapshot from where it runs now."""
+    restoring: bool = False
+    """It arrives as a snapshot from the store."""
     needs: frozenset[Ability] = frozenset()
     """What the engine must be able to do for the form in which the program is, if it is settled."""
 
@@ -52,7 +54,7 @@ def carries_labels(demand: Demand, profile: Profile) -> str | None:
 
 def takes_snapshots(demand: Demand, profile: Profile) -> str | None:
     """A moving module needs a runtime that can restore it."""
-    if demand.moving and "snapshot" not in profile.features:
+    if (demand.moving or demand.restoring) and "snapshot" not in profile.features:
         return "cannot take a running module"
     return None
 
