@@ -26,6 +26,13 @@ pytestmark = [
 DURABLE = {"durability": "checkpoint", "checkpoint_interval": 0.3}
 
 
+def only_on_mosquitto(realm: LocalRealm) -> None:
+    """The embedded broker stalls a session that takes up a backlog larger than its window: it
+    confirms nothing any more, not even a ping."""
+    if realm.broker.kind != "mosquitto":
+        pytest.skip("the embedded broker stalls such a session")
+
+
 async def kept(client: Client, watched: Watched, count: int = 3) -> list[Document]:
     """Wait for ``count`` checkpoints; all that there are then."""
     async with asyncio.timeout(PATIENCE):
@@ -70,6 +77,7 @@ async def test_a_counter_goes_on_from_its_newest_checkpoint(
 
 
 async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: Client) -> None:
+    only_on_mosquitto(realm)
     async with conversation(client, interval=0.01, **DURABLE) as (echo, talking):
         talking.judge = lambda: assert_nothing_lost(talking)
         await talking.answers.more(20)
@@ -91,6 +99,7 @@ def assert_nothing_lost(talking: Conversation) -> None:
 async def test_always_is_a_checkpoint_before_each_acknowledgement(
     realm: LocalRealm, client: Client
 ) -> None:
+    only_on_mosquitto(realm)
     fields = {"durability": "always", "checkpoint_interval": 3600}
     async with conversation(client, interval=0.02, **fields) as (echo, talking):
         talking.judge = lambda: assert_nothing_lost(talking)
