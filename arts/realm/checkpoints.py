@@ -157,8 +157,7 @@ def clone(state: RealmState, request: CloneModule) -> None:
     """A new module, as an old one was at its newest good checkpoint."""
     old = state.modules.get(request.clone)
     if old is not None and old.request == request.object_id:
-        if old.reply is None:
-            state.answer(request.reply, accepted(state, old))
+        state.answer(request.reply, accepted(state, old))
         return
     try:
         if old is not None:
