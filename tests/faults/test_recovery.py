@@ -26,11 +26,10 @@ pytestmark = [
 DURABLE = {"durability": "checkpoint", "checkpoint_interval": 0.3}
 
 
-def only_on_mosquitto(realm: LocalRealm) -> None:
-    """The embedded broker stalls a session that takes up a backlog larger than its window: it
-    confirms nothing any more, not even a ping."""
-    if realm.broker.kind != "mosquitto":
-        pytest.skip("the embedded broker stalls such a session")
+def is_promised(broker_kind: str) -> bool:
+    """On the embedded broker such a module was seen to stand still after a crash under load, with
+    nothing confirmed any more; why is not known. The docs promise mosquitto only."""
+    return broker_kind == "mosquitto"
 
 
 async def kept(client: Client, watched: Watched, count: int = 3) -> list[Document]:
@@ -76,8 +75,8 @@ async def test_a_counter_goes_on_from_its_newest_checkpoint(
         await assert_alive_once(client, realm, counter)
 
 
+@pytest.mark.combinations(run=is_promised)
 async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: Client) -> None:
-    only_on_mosquitto(realm)
     async with conversation(client, interval=0.01, **DURABLE) as (echo, talking):
         talking.judge = lambda: assert_nothing_lost(talking)
         await talking.answers.more(20)
@@ -96,10 +95,10 @@ def assert_nothing_lost(talking: Conversation) -> None:
     talking.assert_in_order()
 
 
+@pytest.mark.combinations(run=is_promised)
 async def test_always_is_a_checkpoint_before_each_acknowledgement(
     realm: LocalRealm, client: Client
 ) -> None:
-    only_on_mosquitto(realm)
     fields = {"durability": "always", "checkpoint_interval": 3600}
     async with conversation(client, interval=0.02, **fields) as (echo, talking):
         talking.judge = lambda: assert_nothing_lost(talking)
