@@ -41,10 +41,10 @@ test: setup-dev  ## all tests
 quick: setup-dev  ## the tests that take seconds
 	@$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
-cover: setup-dev  ## the branches of the pure parts are tested (a handful are not yet)
-	@$(BIN)/python -m pytest -q -n auto -m "not slow" --cov=arts --cov=runtime --cov-fail-under=99 \
+cover: setup-dev  ## every branch of the pure parts is tested
+	@$(BIN)/python -m pytest -q -n auto -m "not slow" --cov=arts --cov=runtime --cov-fail-under=100 \
 	  --ignore tests/migratable/test_fuzz.py --ignore tests/migratable/test_dense.py \
-	  tests/realm tests/scenes tests/scheduling tests/protocol tests/migratable tests/runtime tests/pair
+	  tests/realm tests/scenes tests/scheduling tests/protocol tests/migratable tests/runtime tests/store tests/pair
 
 PROOF := $(BIN)/python -m tests.migratable.proof
 MODULES ?= 12000

@@ -86,6 +86,9 @@ REQUESTS = [
     m.DeleteModule(uuid="m", force=True, **ASKED),
     m.MoveModule(uuid="m", target="b", **ASKED),
     m.MoveModule(uuid="m", **ASKED),
+    m.CheckpointModule(uuid="m", **ASKED),
+    m.RestoreModule(uuid="m", number=3, **ASKED),
+    m.CloneModule(uuid="m", clone="n", name="twin", **ASKED),
     m.Query(what="module", key="m", **ASKED),
 ]
 

@@ -71,6 +71,15 @@ def test_who_is_heard_on_a_topic_of_its_own(dialect: str, topic: str | None) -> 
     assert DIALECTS.control_of(Runtime("r", "r", dialect=dialect)) == topic
 
 
+@pytest.mark.parametrize(("kind", "name"), [("arts_req", "silverline2022"), ("req", "silverline")])
+def test_a_runtime_says_on_the_topic_of_its_commands_what_has_ended(kind: str, name: str) -> None:
+    said = ask("realm/proc/control/r", kind, "exited", {"type": "module", "uuid": "m"})
+    assert isinstance(said, m.ModuleExited)
+    assert (said.runtime, said.uuid) == ("r", "m")
+    assert said.reply is not None
+    assert said.reply.dialect == name
+
+
 def test_subscriptions_are_each_said_once() -> None:
     wanted = list(DIALECTS.subscriptions())
     assert len(wanted) == len({topic for topic, _ in wanted})
