@@ -13,7 +13,7 @@ from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import FailedPrecondition, NotFound, SnapshotError
 from tests.support.broker import unique
-from tests.support.echo import Conversation, conversation
+from tests.support.echo import conversation
 from tests.support.faults import assert_alive_once, child_called, killed, until_online
 from tests.support.realm import PATIENCE, Document, Watched, counted, module
 
@@ -78,7 +78,7 @@ async def test_a_counter_goes_on_from_its_newest_checkpoint(
 @pytest.mark.combinations(run=is_promised)
 async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: Client) -> None:
     async with conversation(client, interval=0.01, **DURABLE) as (echo, talking):
-        talking.judge = lambda: assert_nothing_lost(talking)
+        talking.judge = talking.assert_nothing_lost
         await talking.answers.more(20)
         for _ in range(2):
             await kept(client, echo)
@@ -88,20 +88,13 @@ async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: 
         print(realm.broker.kind, talking.summary())
 
 
-def assert_nothing_lost(talking: Conversation) -> None:
-    """Every message was answered, some perhaps more than once; in order."""
-    missing = {f"message {n + 1}" for n in range(talking.sent)} - set(talking.answers.seen)
-    assert not missing, talking.summary()
-    talking.assert_in_order()
-
-
 @pytest.mark.combinations(run=is_promised)
 async def test_always_is_a_checkpoint_before_each_acknowledgement(
     realm: LocalRealm, client: Client
 ) -> None:
     fields = {"durability": "always", "checkpoint_interval": 3600}
     async with conversation(client, interval=0.02, **fields) as (echo, talking):
-        talking.judge = lambda: assert_nothing_lost(talking)
+        talking.judge = talking.assert_nothing_lost
         await kept(client, echo)
         document = await lose_its_runtime(client, realm, echo)
         assert document["restored_from"] is not None

@@ -56,8 +56,8 @@ def points_of(parcel: object) -> bool:
 
 
 async def test_a_module_that_waits_is_foreseen_in_whole(fleet: Fleet, watch: Watch) -> None:
-    move = await moving(fleet, "counter", "1")
-    await fleet.printed(3)
+    move = await moving(fleet, "counter", "200")
+    await fleet.printed(2)  # and now it sleeps for long
     watch.made.clear()
     await move.freeze(rehearse=True)
     assert watch.foreseen
@@ -122,7 +122,7 @@ async def test_nonsense_is_not_foreseen(fleet: Fleet, watch: Watch) -> None:
 
 
 async def test_a_module_that_ends_meanwhile_is_not_moved(fleet: Fleet) -> None:
-    move = await moving(fleet, "counter", "1", "40", rehearsal=60.0)
+    move = await moving(fleet, "counter", "5", "200", rehearsal=60.0)
     fleet.broker.drop(points_of)
     move.send_freeze(rehearse=True)
     assert (await fleet.report("exited")).exit_code == 0

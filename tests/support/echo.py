@@ -70,6 +70,12 @@ class Conversation:
         first = list(dict.fromkeys(numbers))
         assert first == sorted(first), self.summary()
 
+    def assert_nothing_lost(self) -> None:
+        """Each message was answered, perhaps more than once; in order."""
+        missing = {f"message {n + 1}" for n in range(self.sent)} - set(self.answers.seen)
+        assert not missing, self.summary()
+        self.assert_in_order()
+
     def summary(self) -> str:
         """How many messages were answered not at all, or more than once."""
         counts = Counter(self.answers.seen)
