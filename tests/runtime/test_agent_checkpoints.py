@@ -9,8 +9,8 @@ import pytest
 
 from arts.keeper import Keeper
 from arts.protocol import messages as m
-from arts.protocol.checkpoint import Origin
-from arts.protocol.transfer import Sender
+from arts.protocol.checkpoint import Origin, Parcel, decode_parcel
+from arts.protocol.transfer import Receiver, Sender
 from arts.realm.effects import (
     CheckpointKept,
     Event,
@@ -115,8 +115,20 @@ async def test_only_what_has_changed_is_sent(fleet: Fleet, kept: Kept) -> None:
     first, *others = (set(found.pieces()) for found in kept.store.checkpoints("m"))
     assert others
     assert all(first & other for other in others)
-    whole, *rest = map(len, fleet.messages[TOPICS.checkpoint_data("m", "a")])
-    assert max(rest) < whole
+    whole, *rest = sent(fleet)
+    assert max(len(parcel.pieces) for parcel in rest) < len(whole.pieces)
+
+
+def sent(fleet: Fleet) -> list[Parcel]:
+    """The checkpoints that were sent, each once; they are small, a frame has all of one."""
+    parcels = {}
+    for frame in fleet.messages[TOPICS.checkpoint_data("m", "a")]:
+        receiver = Receiver(max_bytes=1 << 20)
+        receiver.handle(frame, 0.0)
+        assert receiver.data is not None
+        parcel = decode_parcel(receiver.data, 1 << 20)
+        parcels[parcel.origin.serial] = parcel
+    return list(parcels.values())
 
 
 async def test_input_is_acknowledged_when_it_is_kept(fleet: Fleet, kept: Kept) -> None:
