@@ -1,8 +1,10 @@
 """Checkpoints of the modules of one runtime: when they are taken, how, and who is told.
 
-The module stands still while it is captured, not while the checkpoint travels. A checkpoint is sent
-only when the broker has all that the module published before it, and input is acknowledged only
-when the store says that a checkpoint with its effect is kept. One at a time for each module.
+The module stands still while it is captured, not while the checkpoint travels. Input is acknowledged
+only when the store says that a checkpoint with its effect is kept. What the module published before
+it is with the broker by then, or it travels in the checkpoint: there are brokers that confirm nothing
+to whoever owes them many acknowledgements, and those wait for the checkpoint. One at a time for each
+module.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from arts.errors import BusError, InvalidRequest, SnapshotError
@@ -33,6 +35,8 @@ log = get_logger(__name__)
 
 _HOLD: Final = "checkpoint"
 _PAUSE_AFTER_FAILURE: Final = 1.0
+_PATIENCE: Final = 0.25
+"""Seconds for the broker to confirm what was published, before it travels in the checkpoint."""
 _SLOWEST: Final = 1e6
 """Bytes per second that a link to the store should have."""
 _INLINE: Final = 1024 * 1024
@@ -152,13 +156,16 @@ class Checkpoints:
 
     async def _attempt(self, copy: Copy, series: _Series) -> None:
         async with series.turn:
-            mark, snapshot, confirmed = await self._captured(copy)
+            mark, snapshot, told = await self._captured(copy)
             try:
+                printed, published = await told
+                if not printed:
+                    raise BusError("the broker did not confirm the module's lines in time")
+                if published:
+                    snapshot = replace(snapshot, traffic=replace(snapshot.traffic, unconfirmed=()))
                 pieces, digests = await self._cut(snapshot)
-                if not await confirmed:
-                    raise BusError("the broker did not confirm the module's output in time")
             finally:
-                confirmed.cancel()
+                told.cancel()
             try:
                 await self._send(copy, series, snapshot.program, pieces, digests)
             except _Missing:
@@ -167,7 +174,9 @@ class Checkpoints:
             series.known = frozenset(digests)
             copy.traffic.kept(mark)
 
-    async def _captured(self, copy: Copy) -> tuple[Mark, Snapshot, "asyncio.Task[bool]"]:
+    async def _captured(
+        self, copy: Copy
+    ) -> tuple[Mark, Snapshot, "asyncio.Future[tuple[bool, bool]]"]:
         assert copy.program is not None
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
@@ -179,18 +188,21 @@ class Checkpoints:
             if copy.ended or copy.instance is None:
                 raise SnapshotError("the module has ended")
             mark = copy.traffic.mark()
-            confirmed = asyncio.create_task(copy.traffic.confirmed(self._settings.confirm_timeout))
+            told = asyncio.gather(
+                copy.traffic.printed(self._settings.confirm_timeout),
+                copy.traffic.published(_PATIENCE),
+            )
             try:
                 if copy.instance.stats().memory_bytes <= _INLINE:
                     snapshot = copy.capture(mark.carry)
                 else:
                     snapshot = await _to_the_end(copy.capture, mark.carry)
             except BaseException:
-                confirmed.cancel()
+                told.cancel()
                 raise
         finally:
             copy.runner.release(_HOLD)
-        return mark, snapshot, confirmed
+        return mark, snapshot, told
 
     async def _cut(self, snapshot: Snapshot) -> tuple[list[bytes], list[bytes]]:
         def cut() -> tuple[list[bytes], list[bytes]]:

@@ -104,7 +104,11 @@ class Copy:
         Raises ``SnapshotError``.
         """
         assert self.instance is not None
-        return replace(self.instance.snapshot(carry, shadow), lived_seconds=self._age())
+        return replace(
+            self.instance.snapshot(carry, shadow),
+            lived_seconds=self._age(),
+            traffic=self.traffic.state,
+        )
 
     def _age(self) -> float:
         since = self._running_since
@@ -114,6 +118,7 @@ class Copy:
         """Make the instance of a snapshot, parked. Raises ``SnapshotError``."""
         assert self.program is not None
         self._lived = snapshot.lived_seconds
+        self.traffic.state = snapshot.traffic
         nest, self.nest = self.nest, None
         if snapshot.base and nest is not None:
             self.runner.instance = nest.hatch(snapshot)

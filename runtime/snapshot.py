@@ -19,9 +19,10 @@ import msgspec
 import numpy as np
 import zstandard
 
+from arts.bus.base import Publication
 from arts.errors import SnapshotError
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 MAGIC: Final = b"ARTSsnap"
 PLAIN: Final = b"ARTSrow\0"
 """Begins a snapshot whose content is not packed: what ``pieces`` makes."""
@@ -88,6 +89,15 @@ class GlobalValue:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficState:
+    """Where the channels of the module stand."""
+
+    unconfirmed: tuple[Publication, ...] = ()
+    """What it has published and the broker has not confirmed, oldest first: published again
+    before the module goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole state of a module that stands."""
 
@@ -112,6 +122,7 @@ class Snapshot:
     """How long it has been allowed to run, on all its runtimes: counts towards its life time."""
     base: bytes = b""
     """Identity of the ``runtime.shadow`` that the memories are changes to; empty: of zeros."""
+    traffic: TrafficState = TrafficState()
 
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
@@ -132,6 +143,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     messages_out: _Count
     lived_seconds: _Seconds
     base: bytes
+    traffic: TrafficState
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -200,6 +212,7 @@ def _encoded_record(snapshot: Snapshot) -> bytes:
             snapshot.messages_out,
             snapshot.lived_seconds,
             snapshot.base,
+            snapshot.traffic,
         )
     )
 
@@ -234,6 +247,7 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
         record.messages_out,
         record.lived_seconds,
         record.base,
+        record.traffic,
     )
 
 

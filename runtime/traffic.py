@@ -19,6 +19,7 @@ from runtime.channels import STDIN, Inbox, Mark
 from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine, Program
 from runtime.outlet import Outlet
 from runtime.runner import Runner
+from runtime.snapshot import TrafficState
 
 log = get_logger(__name__)
 
@@ -56,6 +57,8 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._written = {spec.path: spec for spec in module.channels if "w" in spec.mode}
         self._inbox = Inbox(())
+        self.state = TrafficState()
+        """As of the last ``cut`` or ``mark``, or of the snapshot that this copy was made of."""
         self._session: Session | None = None
         self._open = False
         self._cut_off = False
@@ -116,15 +119,22 @@ class Traffic:
 
     async def confirmed(self, timeout: float) -> bool:
         """Wait until the broker has all that came out, and knows all that was acknowledged."""
-        waits = [self._outlet.confirmed(self, timeout)]
-        if self._session is not None:
-            # Confirmations come the same way as the input that a full inbox leaves unread.
-            self._hearing = True
-            self._read_on()
-            self._session.resume_reading()
-            waits.append(self._session.flush(timeout))
+        return all(await asyncio.gather(self.printed(timeout), self.published(timeout)))
+
+    async def printed(self, timeout: float) -> bool:
+        """Wait until the broker has all lines that came out."""
+        return await self._outlet.confirmed(self, timeout)
+
+    async def published(self, timeout: float) -> bool:
+        """Wait until the broker has what was written to channels, and what was acknowledged."""
+        if self._session is None:
+            return True
+        # Confirmations come the same way as the input that a full inbox leaves unread.
+        self._hearing = True
+        self._read_on()
+        self._session.resume_reading()
         try:
-            return all(await asyncio.gather(*waits))
+            return await self._session.flush(timeout)
         finally:
             self._hearing = False
 
@@ -204,6 +214,7 @@ class Traffic:
     def cut(self) -> frozenset[int]:
         """Divide the input of the paused module for a move: receipts the snapshot must carry."""
         cut = self._inbox.cut()
+        self.state = TrafficState()
         if self._session is not None:
             for delivery in cut.acknowledge:
                 self._session.acknowledge(delivery)
@@ -212,6 +223,8 @@ class Traffic:
     def mark(self) -> Mark:
         """Divide the input of the paused module for a checkpoint."""
         self.drain()
+        unconfirmed = self._session.unacknowledged() if self._session is not None else ()
+        self.state = TrafficState(unconfirmed)
         return self._inbox.mark()
 
     def kept(self, mark: Mark) -> None:
@@ -223,7 +236,11 @@ class Traffic:
 
     async def connect(self, session: Session, timeout: float) -> None:
         """Take the module's session (the one it had, or ``session``). Raises ``BusError``."""
-        session = self._session = self._session or session
+        if self._session is None:
+            self._session = session
+            for publication in self.state.unconfirmed:
+                session.publish(publication)
+        session = self._session
         self._cut_off = False
         try:
             if not await session.connect(self._on_session_event, timeout):

@@ -26,12 +26,6 @@ pytestmark = [
 DURABLE = {"durability": "checkpoint", "checkpoint_interval": 0.3}
 
 
-def is_promised(broker_kind: str) -> bool:
-    """On the embedded broker such a module was seen to stand still after a crash under load, with
-    nothing confirmed any more; why is not known. The docs promise mosquitto only."""
-    return broker_kind == "mosquitto"
-
-
 async def kept(client: Client, watched: Watched, count: int = 3) -> list[Document]:
     """Wait for ``count`` checkpoints; all that there are then."""
     async with asyncio.timeout(PATIENCE):
@@ -75,7 +69,6 @@ async def test_a_counter_goes_on_from_its_newest_checkpoint(
         await assert_alive_once(client, realm, counter)
 
 
-@pytest.mark.combinations(run=is_promised)
 async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: Client) -> None:
     async with conversation(client, interval=0.01, **DURABLE) as (echo, talking):
         talking.judge = talking.assert_nothing_lost
@@ -88,7 +81,6 @@ async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: 
         print(realm.broker.kind, talking.summary())
 
 
-@pytest.mark.combinations(run=is_promised)
 async def test_always_is_a_checkpoint_before_each_acknowledgement(
     realm: LocalRealm, client: Client
 ) -> None:
