@@ -1,10 +1,10 @@
 """Checkpoints of the modules of one runtime: when they are taken, how, and who is told.
 
-The module stands still while it is captured, not while the checkpoint travels. Input is acknowledged
-only when the store says that a checkpoint with its effect is kept. What the module published before
-it is with the broker by then, or it travels in the checkpoint: there are brokers that confirm nothing
-to whoever owes them many acknowledgements, and those wait for the checkpoint. One at a time for each
-module.
+The module stands still while it is captured, not while the checkpoint travels. Input is
+acknowledged only when the store says that a checkpoint with its effect is kept. What the module
+published before it is with the broker by then, or it travels in the checkpoint: there are brokers
+that confirm nothing to whoever owes them many acknowledgements, and those wait for the checkpoint.
+One at a time for each module.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arts.bus.base import Publication
 from arts.errors import SnapshotError
 from runtime.snapshot import (
     BLOCK,
@@ -20,6 +21,7 @@ from runtime.snapshot import (
     GlobalValue,
     MemoryImage,
     Snapshot,
+    TrafficState,
     decode,
     digest,
     encode,
@@ -64,6 +66,12 @@ snapshots = st.builds(
     messages_in=st.integers(0, 2**60),
     cpu_seconds=st.floats(0, 1e9),
     lived_seconds=st.floats(0, 1e9),
+    traffic=st.builds(
+        TrafficState,
+        unconfirmed=st.lists(st.builds(Publication, st.text(), st.binary(), st.integers(0, 1))).map(
+            tuple
+        ),
+    ),
 )
 
 
