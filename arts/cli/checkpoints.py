@@ -19,14 +19,12 @@ from arts.cli.common import (
     run,
 )
 from arts.cli.listing import size
+from arts.cli.modules import SETTLED, START
 
 if TYPE_CHECKING:
     from arts.client import Client
 
 Document = dict[str, Any]
-
-_SETTLED = ("running", "pending", "failed", "exited")
-_START = 60.0
 
 
 def register(app: typer.Typer) -> None:
@@ -131,7 +129,7 @@ async def _restored(client: "Client", key: str, at: int | None) -> Document:
         return module
     generation = module["generation"]
     return await client.wait_state(
-        module["uuid"], _SETTLED, timeout=_START, since_generation=generation
+        module["uuid"], SETTLED, timeout=START, since_generation=generation
     )
 
 
@@ -166,7 +164,7 @@ async def _clone(
                 await client.checkpoint(key)
             module = await client.clone(key, name)
             if module["state"] != "pending":
-                module = await client.wait_state(module["uuid"], _SETTLED, timeout=_START)
+                module = await client.wait_state(module["uuid"], SETTLED, timeout=START)
     if as_json:
         print_json(module)
     else:

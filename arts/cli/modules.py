@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_START = 60.0
+START = 60.0
+"""Seconds for a module to start."""
 _CREATE = 120.0
 """Seconds for an answer: a large program is prepared first."""
 _PAST = {"exited": "has exited", "failed": "has failed"}
-_SETTLED = ("running", "pending", "failed", "exited")
+SETTLED = ("running", "pending", "failed", "exited")
+"""States in which a start has come to something."""
 
 
 def register(app: typer.Typer) -> None:
@@ -129,7 +131,7 @@ async def _run(
                 raise typer.Exit(await show_until_end(news))
         module = await _create(client, filename, fields)
         if module["state"] != "pending":
-            module = await client.wait_state(module["uuid"], _SETTLED, timeout=_START)
+            module = await client.wait_state(module["uuid"], SETTLED, timeout=START)
     if as_json:
         print_json(module)
     else:

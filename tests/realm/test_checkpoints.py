@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.builders import NATIVE, UNMOVABLE, Done, World
 
-from arts.protocol.messages import CheckpointModule, CloneModule, HeldModule, Query, RestoreModule
+from arts.protocol.messages import CheckpointModule, HeldModule, Query, RestoreModule
 from arts.realm.effects import (
     CheckpointKept,
     FindSnapshot,
@@ -407,48 +407,3 @@ def test_they_are_listed_by_who_keeps_them(pair: World) -> None:
 
 def test_a_listing_for_nobody(pair: World) -> None:
     assert pair.handle(Query(what="snapshots", key="m")).effects == []
-
-
-class TestCloning:
-    """``arts clone``."""
-
-    def clone(self, world: World, uuid: str = "m", **given: Any) -> Done:
-        reply = world.reply_to(given.pop("object_id", None))
-        request = CloneModule(object_id=reply.object_id, reply=reply, uuid=uuid, clone="n", **given)
-        return world.handle(request)
-
-    def test_from_the_checkpoint_of_the_other(self, pair: World) -> None:
-        done = self.clone(pair, name="twin")
-        assert done.response.details["name"] == "twin"
-        assert of(done, FindSnapshot) == [FindSnapshot("n", 1, "m")]
-        prepare = pair.handle(SnapshotFound("n", 1, "m", 7, "s", 10, 5.0)).command("b")
-        assert prepare.uuid == "n"
-        move = pair.module("n").recovery
-        assert move is not None
-        pair.report("restored", "n", migration=move.id, digest="s")
-        pair.report("resumed", "n", migration=move.id)
-        restored = pair.module("n").restored
-        assert restored is not None
-        assert (restored.source, restored.number) == ("m", 7)
-        pair.lose("b")
-        assert pair.module("n").recovery is not None
-        assert pair.module("n").recovery.source == "n"  # type: ignore[union-attr]
-
-    def test_of_nothing_there_is_no_clone(self, pair: World) -> None:
-        self.clone(pair)
-        pair.handle(NoSnapshot("n", 1, "there is no checkpoint of m"))
-        assert pair.state("n") == "failed"
-        assert pair.module("n").detail == "there is no checkpoint of m"
-
-    def test_again_is_the_same(self, world: World) -> None:
-        world.register("a", features=ABLE)
-        world.roaming("m", on="a")
-        assert self.clone(world, object_id="q").response.ok
-        assert self.clone(world, object_id="q").response.ok
-        assert self.clone(world).response.code == "already_exists"
-
-    def test_again_before_it_is_answered(self, pair: World) -> None:
-        pair.register_old("o", settle=False)
-        pair.create("m2", parent="a", **DURABLE)
-        assert self.clone(pair, "m2").response.code == "failed_precondition"
-        assert self.clone(pair, "nobody").response.code == "not_found"
