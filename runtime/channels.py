@@ -172,9 +172,11 @@ class Inbox:
         Acknowledged is everything up to the last message that the module may have begun: one it
         has taken, or the next one on some path, of which it may have read a part. What is untaken
         among those travels in the snapshot; so does what no broker repeats (QoS 0). The rest
-        stays with the broker.
+        stays with the broker. Of a durable module nothing is acknowledged: since the checkpoint
+        that its move begins with it stands, so whatever came later it has not begun.
         """
-        acknowledge = tuple(self._owed.popleft().delivery for _ in range(self._begun()))
+        begun = 0 if self._durable else self._begun()
+        acknowledge = tuple(self._owed.popleft().delivery for _ in range(begun))
         kept = {receipt for entry in self._owed for receipt in entry.untaken}
         return Cut(acknowledge, frozenset(self._untaken.keys() - kept))
 

@@ -78,6 +78,7 @@ async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: 
             document = await lose_its_runtime(client, realm, echo)
             assert document["restored_from"] is not None
             await talking.answers.more(50)
+            await client.move(echo.uuid)  # and killed again before its next checkpoint
         print(realm.broker.kind, talking.summary())
 
 

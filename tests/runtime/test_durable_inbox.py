@@ -106,3 +106,13 @@ def test_who_is_not_durable_takes_all_input_along() -> None:
     inbox.keep(mark)
     assert numbers(inbox.settle()) == [0]
     assert inbox.owing == 0
+
+
+def test_a_move_leaves_at_the_broker_what_came_after_the_checkpoint() -> None:
+    inbox = filled(1, taken=1)
+    inbox.keep(inbox.mark())
+    assert numbers(inbox.settle()) == [0]
+    inbox.take(delivery(1))
+    cut = inbox.cut()
+    assert cut.acknowledge == (), "the checkpoint that a crash would go back to lacks it"
+    assert cut.carry == frozenset()
