@@ -143,13 +143,28 @@ class Keeper:
             unfit = SnapshotUnfit(wanted.module, wanted.generation, wanted.number, str(error))
             self._tell(unfit)
             return
-        data_topic = self._topics.snapshot_data(wanted.migration)
-        credit_topic = self._topics.snapshot_credit(wanted.migration)
-        sender = Sender(data, time.monotonic())
+        self._begin(wanted.migration, Sender(data, time.monotonic()))
+
+    def _begin(self, migration: str, sender: Sender) -> None:
+        data_topic = self._topics.snapshot_data(migration)
+        credit_topic = self._topics.snapshot_credit(migration)
         self._going[credit_topic] = data_topic, sender
         self._bus.subscribe(credit_topic)
         self._publish(data_topic, sender.start())
         self._arm()
+
+    async def export(self, module: str, number: int | None, transfer: str) -> dict[str, Any]:
+        """Send a checkpoint to who listens to ``transfer``; it, as shown to people, with its
+        ``digest``. None: the newest that is good. Raises ``NotFound``, ``SnapshotError``."""
+        wanted = FindSnapshot(module, 0, module, number)
+        found, damaged, why = await self._on_disk(lambda: self._good(wanted))
+        if found is None:
+            error = SnapshotError if damaged else NotFound
+            raise error(why or f"there is no checkpoint of {module}")
+        number, digest, *_ = found
+        data = await self._on_disk(lambda: self._store.read(module, number))
+        self._begin(transfer, Sender(data, time.monotonic()))
+        return _shown(number, self._store.get(module, number)) | {"digest": digest}
 
     def forget(self, wanted: ForgetSnapshots) -> None:
         """Nobody needs the checkpoints of this module any more."""

@@ -266,6 +266,8 @@ class Recovery:
     """This one and no other; None: the newest that is good."""
     before: int | None = None
     """Only older ones: this one did not do."""
+    required: bool = False
+    """Without it the module fails: its beginning was in another realm."""
     number: int | None = None
     """The checkpoint that was found, None until then..."""
     id: str = ""
@@ -366,7 +368,8 @@ class Runtime:
     features: frozenset[str] = frozenset()
     """Native abilities: ``events`` (reports what becomes of a command), ``programs`` (fetches by
     digest), ``snapshot`` (can send and take modules), ``foresee`` (prepares for where a module
-    stands before it comes), ``checkpoint`` (takes checkpoints)."""
+    stands before it comes), ``checkpoint`` (takes checkpoints), ``hold`` (lets a module stand still
+    after one)."""
     engine: str = ""
     abilities: frozenset[Ability] = EVERY_ABILITY
     """What its engine can do for prepared programs."""

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import arts
 from arts.bus.base import Bus, BusEvent, Connected, Disconnected, Received, SubscriptionRefused
-from arts.errors import ArtsError, BusError, InvalidRequest, StoreError
+from arts.errors import ArtsError, BusError, InvalidRequest, NotFound, StoreError
 from arts.log import Allowance, get_logger
 from arts.model import FormWish, Module, Program, Runtime
 from arts.protocol import codec
@@ -30,6 +30,7 @@ from arts.realm.effects import (
     Discarded,
     Effect,
     Event,
+    ExportSnapshot,
     FetchProgram,
     FindSnapshot,
     ForgetSnapshots,
@@ -96,6 +97,10 @@ class Keeper(Protocol):
 
     async def snapshots(self, module: str) -> list[dict[str, Any]]:
         """What there is of a module."""
+        ...
+
+    async def export(self, module: str, number: int | None, transfer: str) -> dict[str, Any]:
+        """Send a checkpoint to who listens to ``transfer``. Raises ``ArtsError``."""
         ...
 
 
@@ -281,8 +286,12 @@ class Supervisor:
                     self._say(effect)
                 case FetchProgram():
                     self._fetch(effect)
-                case FindSnapshot() | SendSnapshot() | ForgetSnapshots() | ListSnapshots():
+                case FindSnapshot() | SendSnapshot() | ForgetSnapshots():
                     self._ask_keeper(effect)
+                case ListSnapshots():
+                    self._do(self._list_snapshots(effect), "list snapshots")
+                case ExportSnapshot():
+                    self._do(self._export(effect), f"export {effect.module}")
                 case LearnPause(program, seconds):
                     self._programs.learn_pause(program, seconds)
                 case Note(event, fields):
@@ -373,11 +382,9 @@ class Supervisor:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def _ask_keeper(self, effect: KeeperEffect | ListSnapshots) -> None:
+    def _ask_keeper(self, effect: KeeperEffect) -> None:
         keeper = self.keeper
         match effect:
-            case ListSnapshots():
-                self._do(self._list_snapshots(effect), "list snapshots")
             case FindSnapshot(module, generation) if keeper is None:
                 nothing = NoSnapshot(module, generation, "no checkpoints are kept here")
                 asyncio.get_running_loop().call_soon(self.tell, nothing)
@@ -392,6 +399,17 @@ class Supervisor:
         found = await self.keeper.snapshots(wanted.module) if self.keeper else []
         details = {"uuid": wanted.module, "name": wanted.name, "snapshots": found}
         self._say(Reply(wanted.to, Response(ok=True, details=details)))
+
+    async def _export(self, wanted: ExportSnapshot) -> None:
+        try:
+            if self.keeper is None:
+                raise NotFound("no checkpoints are kept here")
+            found = await self.keeper.export(wanted.module, wanted.number, wanted.transfer)
+        except ArtsError as error:
+            self._say(Reply(wanted.to, _refused(error)))
+        else:
+            details = {"module": wanted.document, "checkpoint": found}
+            self._say(Reply(wanted.to, Response(ok=True, details=details)))
 
     # ------------------------------------------------------------------ programs
 

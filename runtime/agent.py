@@ -46,7 +46,7 @@ from runtime.workers import Workers
 
 log = get_logger(__name__)
 
-FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee", "checkpoint"})
+FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee", "checkpoint", "hold"})
 
 _STANDSTILL: Final = 2.0
 """Seconds for modules to stop running when the runtime ends."""

@@ -34,6 +34,7 @@ from runtime.transfers import Transfers
 log = get_logger(__name__)
 
 _HOLD: Final = "checkpoint"
+_STAND: Final = "checkpoint and stand"
 _PAUSE_AFTER_FAILURE: Final = 1.0
 _PATIENCE: Final = 0.25
 """Seconds for the broker to confirm what was published, before it travels in the checkpoint."""
@@ -61,6 +62,8 @@ class _Series:
     """Pieces that the store has for certain."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     task: asyncio.Task[None] | None = None
+    standing: asyncio.TimerHandle | None = None
+    """Ends a stand that was asked for."""
 
 
 class Checkpoints:
@@ -88,8 +91,21 @@ class Checkpoints:
     def take(self, copy: Copy, command: TakeCheckpoint) -> None:
         """Take one now. -> CheckpointFailed, or the store says that it is kept."""
         series = self._start(copy)
+        self._stand(copy, series, command.hold)
         series.asked.append(command)
         series.due.set()
+
+    def _stand(self, copy: Copy, series: _Series, seconds: float) -> None:
+        """Let the module not run for so long from now on; 0: let it go on."""
+        if series.standing is not None:
+            series.standing.cancel()
+            series.standing = None
+        if seconds:
+            copy.runner.hold(_STAND)
+            loop = asyncio.get_running_loop()
+            series.standing = loop.call_later(seconds, copy.runner.release, _STAND)
+        else:
+            copy.runner.release(_STAND)
 
     def pause(self, copy: Copy) -> None:
         """The module is held: no more of them until it runs again."""
@@ -101,7 +117,9 @@ class Checkpoints:
     def forget(self, copy: Copy) -> None:
         """The copy is gone."""
         self.pause(copy)
-        if self._series.pop(copy.number, None) is not None:
+        if (series := self._series.pop(copy.number, None)) is not None:
+            if series.standing is not None:
+                series.standing.cancel()
             for topic in (self._credit_topic(copy), self._verdict_topic(copy)):
                 self._transfers.forget(topic)
 
@@ -141,6 +159,7 @@ class Checkpoints:
                 code, detail = fault_of(error, copy.module.uuid)
                 log.warning("checkpoint.failed", module=copy.module.uuid, reason=detail)
                 for command in asked:
+                    self._stand(copy, series, 0)
                     self._emit(ev.CheckpointFailed(copy.number, command, code, detail))
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE)
 

@@ -216,6 +216,8 @@ class CheckpointModule(Request):
 
     action: ClassVar = "checkpoint"
     uuid: str
+    hold: float = Field(default=0.0, ge=0, le=600)
+    """Seconds for which the module then stands still, unless the next such request comes first."""
 
 
 class RestoreModule(Request):
@@ -234,6 +236,32 @@ class CloneModule(Request):
     uuid: str
     clone: lenient.Identifier
     name: str | None = None
+
+
+class ExportModule(Request):
+    """Send a checkpoint of a module to whoever listens to ``transfer``, as to the target of a
+    move. The answer says which it is, and what the module is."""
+
+    action: ClassVar = "export"
+    uuid: str
+    transfer: lenient.Identifier
+    number: int | None = None
+    """Of the checkpoint; None: the newest that is good."""
+
+
+class ImportModule(CreateModule):
+    """Start a module that was exported. The answer means: now send its checkpoint to the store, as
+    a runtime called ``importer`` would. When it is kept, the module goes on from it.
+    """
+
+    action: ClassVar = "import"
+    importer: lenient.Identifier
+    form: Program
+    """What it runs; the realm has it already."""
+    size: int = Field(ge=0)
+    """Bytes of the checkpoint."""
+    generation: int = Field(default=0, ge=0)
+    """The last that it had: it goes on counting."""
 
 
 class Query(Request):
@@ -302,6 +330,8 @@ class TakeCheckpoint(Command):
     """
 
     action: ClassVar = "checkpoint"
+    hold: float = 0.0
+    """Seconds for which the module then stands still, unless it is told again, or to stop."""
 
 
 class MigrationCommand(Command):
@@ -417,6 +447,8 @@ AnyRequest = (
     | CheckpointModule
     | RestoreModule
     | CloneModule
+    | ExportModule
+    | ImportModule
     | Query
 )
 AnyCommand = (

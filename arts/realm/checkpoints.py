@@ -17,6 +17,7 @@ from arts.protocol.messages import (
     RestoreModule,
     TakeCheckpoint,
 )
+from arts.realm import exports
 from arts.realm.commands import accepted, discard, phase, refusal
 from arts.realm.deadlines import DeadlineKey
 from arts.realm.effects import (
@@ -33,8 +34,11 @@ from arts.realm.state import RealmState
 _OWNED = frozenset({ModuleState.RUNNING, ModuleState.MIGRATING})
 
 
-def refusal_of(module: Module | None, runtime: str, generation: int) -> str | None:
+def refusal_of(state: RealmState, uuid: str, runtime: str, generation: int) -> str | None:
     """Why a checkpoint of this origin must not be kept; None if it may."""
+    if exports.is_awaited(state, uuid, runtime):
+        return None
+    module = state.modules.get(uuid)
     if module is None:
         return "nobody knows the module"
     if (module.parent, module.generation) != (runtime, generation):
@@ -49,21 +53,24 @@ def take(state: RealmState, request: CheckpointModule) -> None:
     """Somebody wants a checkpoint now."""
     try:
         module = state.module_names.the(request.uuid)
-        runtime = _capable(state, module)
+        runtime = _capable(state, module, holding=request.hold > 0)
     except ArtsError as error:
         state.answer(request.reply, refusal(error))
         return
     if request.reply is not None:
         state.awaited.setdefault(module.uuid, []).append(request.reply)
     command = TakeCheckpoint(
-        object_id=request.object_id, uuid=module.uuid, generation=module.generation
+        object_id=request.object_id,
+        uuid=module.uuid,
+        generation=module.generation,
+        hold=request.hold,
     )
     state.command(runtime, command)
     key = DeadlineKey("checkpoint", module.uuid)
     state.deadlines.set(key, state.now + state.settings.checkpoint_timeout)
 
 
-def _capable(state: RealmState, module: Module) -> str:
+def _capable(state: RealmState, module: Module, *, holding: bool) -> str:
     if module.state is not ModuleState.RUNNING:
         raise FailedPrecondition(f"module {module.name} is {module.state}, not running")
     if module.program is not None and not module.program.migratable:
@@ -74,11 +81,16 @@ def _capable(state: RealmState, module: Module) -> str:
     runtime = state.runtimes[module.parent]
     if "checkpoint" not in runtime.features:
         raise FailedPrecondition(f"runtime {runtime.name} takes no checkpoints")
+    if holding and "hold" not in runtime.features:
+        raise FailedPrecondition(f"runtime {runtime.name} lets no module stand still")
     return runtime.uuid
 
 
 def on_kept(state: RealmState, event: CheckpointKept) -> None:
     """The store has one more."""
+    if event.module in state.imports:
+        exports.on_kept(state, event)
+        return
     module = state.modules.get(event.module)
     if module is None:
         return
@@ -213,7 +225,7 @@ def on_no_snapshot(state: RealmState, event: NoSnapshot) -> None:
     elif module is None:
         return
     elif module.state is ModuleState.STARTING and module.recovery is not None:
-        if module.recovery.source != module.uuid:
+        if module.recovery.source != module.uuid or module.recovery.required:
             finish(state, module, "failed", event.detail, code=NotFound.code)
             return
         damaged = tuple(dict.fromkeys((*module.recovery.damaged, *event.damaged)))
@@ -226,7 +238,7 @@ def on_snapshot_unfit(state: RealmState, event: SnapshotUnfit) -> None:
     if module is None or module.state is not ModuleState.STARTING or module.recovery is None:
         return
     if module.recovery.number == event.number:
-        _older(state, module, module.recovery)
+        _older(state, module, module.recovery, event.detail)
 
 
 def _asked_for(state: RealmState, event: SnapshotFound | NoSnapshot) -> RestoreModule | None:
@@ -255,20 +267,23 @@ def on_report(state: RealmState, module: Module, report: Report) -> None:
             on_ready(state, module, move)
         case "restored":
             if not on_restored(state, module, move, report):
-                _older(state, module, move)
+                _older(state, module, move, "it was rebuilt with another digest")
         case "resumed":
             _resumed(state, module, move)
         case "refused" | "failed" | "aborted" if report.code == SnapshotError.code:
-            _older(state, module, move)
+            _older(state, module, move, report.detail or f"{report.kind} by the runtime")
         case "refused" | "failed" | "aborted":
             try_elsewhere(state, module, report.detail or f"{report.kind} by the runtime")
 
 
-def _older(state: RealmState, module: Module, move: Recovery) -> None:
+def _older(state: RealmState, module: Module, move: Recovery, why: str) -> None:
     """This checkpoint did not do: perhaps the one before it does."""
     assert move.number is not None
     assert module.parent is not None
     discard(state, module.parent, module.uuid, module.generation)
+    if move.required:
+        finish(state, module, "failed", f"it cannot go on: {why}", code=SnapshotError.code)
+        return
     damaged = (*move.damaged, move.number)
     older = Recovery(move.source, before=move.number, damaged=damaged)
     module = replace(module, recovery=older)

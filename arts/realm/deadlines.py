@@ -8,8 +8,8 @@ _STALE: Final = 1000
 
 
 class DeadlineKey(NamedTuple):
-    """What runs out: ``lease``, ``suspicion``, ``arrival`` of a runtime, ``phase`` and
-    ``checkpoint`` of a module."""
+    """What runs out: ``lease``, ``suspicion``, ``arrival`` of a runtime, ``phase``,
+    ``checkpoint`` and ``import`` of a module."""
 
     kind: str
     uuid: str

@@ -54,6 +54,8 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "fileid": spec.fileid,
         "filetype": str(spec.filetype),
         "apis": sorted(spec.apis),
+        "labels": dict(spec.labels),
+        "limits": asdict(spec.limits),
         "args": list(spec.args),
         "env": list(spec.env),
         "channels": [asdict(channel) for channel in spec.channels],

@@ -15,6 +15,8 @@ from arts.protocol.messages import (
     CloneModule,
     CreateModule,
     DeleteModule,
+    ExportModule,
+    ImportModule,
     Keepalive,
     ModuleExited,
     MoveModule,
@@ -123,6 +125,17 @@ class ListSnapshots:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExportSnapshot:
+    """Send a checkpoint to who listens to ``transfer``, and answer with it and ``document``."""
+
+    to: ReplyTo
+    module: str
+    number: int | None
+    transfer: str
+    document: Mapping[str, object]
+
+
 Effect = (
     Record
     | Command
@@ -134,6 +147,7 @@ Effect = (
     | SendSnapshot
     | ForgetSnapshots
     | ListSnapshots
+    | ExportSnapshot
 )
 KeeperEffect = FindSnapshot | SendSnapshot | ForgetSnapshots
 """What whoever keeps the checkpoints does."""
@@ -233,6 +247,8 @@ Event = (
     | CheckpointModule
     | RestoreModule
     | CloneModule
+    | ExportModule
+    | ImportModule
     | Query
     | Report
     | ProgramFetched

@@ -51,9 +51,8 @@ def create(state: RealmState, request: CreateModule) -> None:
             state.answer(request.reply, accepted(state, old))
         return
     try:
-        if old is not None and not _may_be_replaced(old):
-            raise AlreadyExists(f"module {old.uuid} exists already and is {old.state}")
-        parent = _parent_of(state, request)
+        check_free(state, request.uuid)
+        parent = parent_of(state, request)
     except ArtsError as error:
         state.answer(request.reply, refusal(error))
         return
@@ -74,12 +73,20 @@ def create(state: RealmState, request: CreateModule) -> None:
         place_now(state, module)
 
 
-def _may_be_replaced(module: Module) -> bool:
-    """It has ended, or waits for a runtime that may never come back with it."""
-    return module.state.is_final or module.state is ModuleState.LOST
+def check_free(state: RealmState, uuid: str) -> None:
+    """Raise ``AlreadyExists`` unless a module may begin under this uuid.
+
+    One that has ended gives way, and one that waits for a runtime that may never come back with it.
+    """
+    old = state.modules.get(uuid)
+    if old is not None and not (old.state.is_final or old.state is ModuleState.LOST):
+        raise AlreadyExists(f"module {uuid} exists already and is {old.state}")
+    if uuid in state.imports:
+        raise AlreadyExists(f"module {uuid} is just being imported")
 
 
-def _parent_of(state: RealmState, request: CreateModule) -> str | None:
+def parent_of(state: RealmState, request: CreateModule) -> str | None:
+    """The runtime (uuid) that a module is asked to be on. Raises ``NotFound``."""
     if request.parent is None:
         return None
     try:

@@ -18,6 +18,8 @@ from arts.protocol.messages import (
     CloneModule,
     CreateModule,
     DeleteModule,
+    ExportModule,
+    ImportModule,
     Keepalive,
     ModuleExited,
     MoveModule,
@@ -32,6 +34,7 @@ from arts.protocol.messages import (
 from arts.realm import (
     checkpoints,
     documents,
+    exports,
     invariants,
     migration,
     modules,
@@ -134,7 +137,7 @@ class Realm:
 
     def refuses_checkpoint(self, uuid: str, runtime: str, generation: int) -> str | None:
         """Why a checkpoint of this origin must not be kept; None if it may."""
-        return checkpoints.refusal_of(self._state.modules.get(uuid), runtime, generation)
+        return checkpoints.refusal_of(self._state, uuid, runtime, generation)
 
     def validate(self) -> None:
         """Raise ``InvariantError`` unless everything fits together. For tests and post-mortems."""
@@ -190,6 +193,8 @@ def _on_deadline(state: RealmState, key: DeadlineKey) -> None:
         modules.on_phase_over(state, state.modules[key.uuid])
     elif key.kind == "checkpoint":
         checkpoints.on_overdue(state, key.uuid)
+    elif key.kind == "import":
+        exports.on_overdue(state, key.uuid)
     elif key.kind == "lease":
         runtimes.on_lease_over(state, state.runtimes[key.uuid])
     elif key.kind == "arrival":
@@ -223,6 +228,8 @@ _HANDLERS: dict[type[Any], Callable[[RealmState, Any], None]] = {
     CheckpointModule: checkpoints.take,
     RestoreModule: checkpoints.restore,
     CloneModule: checkpoints.clone,
+    ExportModule: exports.export,
+    ImportModule: exports.announce,
     Query: on_query,
     Report: _on_report,
     ProgramFetched: placement.on_program_fetched,

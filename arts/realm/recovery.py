@@ -22,7 +22,8 @@ STORE = "store"
 def after_loss(module: Module) -> Recovery | None:
     """How a module starts that has lost its runtime."""
     if module.recovery is not None:
-        return Recovery(module.recovery.source, at=module.recovery.at)
+        wanted = module.recovery
+        return Recovery(wanted.source, at=wanted.at, required=wanted.required)
     durable = module.spec.durability is not Durability.NONE
     return Recovery(module.uuid) if durable else None
 

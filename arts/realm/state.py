@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 from arts.errors import InvariantError
 from arts.model import Durability, FormWish, Module, ModuleState, ReplyTo, Runtime, RuntimeState
-from arts.protocol.messages import AnyCommand, ModuleStats, Response, RestoreModule
+from arts.protocol.messages import (
+    AnyCommand,
+    ImportModule,
+    ModuleStats,
+    Response,
+    RestoreModule,
+)
 from arts.realm import lifecycle
 from arts.realm.deadlines import DeadlineKey, Deadlines
 from arts.realm.effects import (
@@ -111,6 +117,8 @@ class RealmState:
     restores: dict[str, tuple[int, RestoreModule]] = field(default_factory=dict)
     """Modules that are to go back to a checkpoint as soon as it has been found; at which
     generation that was asked."""
+    imports: dict[str, ImportModule] = field(default_factory=dict)
+    """Modules that come as soon as their checkpoint is kept."""
     decisions: dict[str, Explanation] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     """How often the present phase of a module was pushed again."""

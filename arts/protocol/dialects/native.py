@@ -101,6 +101,10 @@ def select(
             return m.RestoreModule, data
         case "clone", "module":
             return m.CloneModule, data
+        case "export", "module":
+            return m.ExportModule, data
+        case "import", "module":
+            return m.ImportModule, identified(data, envelope.object_id)
         case "exited", "module":
             return m.ModuleExited, data
         case "get", _:
