@@ -12,14 +12,14 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import arts
 from arts.bus.base import Bus, BusEvent, Connected, Disconnected, Received, SubscriptionRefused
 from arts.errors import ArtsError, BusError, InvalidRequest, NotFound, StoreError
 from arts.log import Allowance, get_logger
-from arts.model import FormWish, Module, Program, Runtime
+from arts.model import Module, Runtime
 from arts.protocol import codec
 from arts.protocol.dialects.base import Malformed, Outgoing
 from arts.protocol.dialects.registry import Dialects
@@ -49,6 +49,7 @@ from arts.realm.effects import (
 )
 from arts.realm.realm import Realm
 from arts.realm.state import RealmSettings
+from arts.services import Keeper, Programs
 from arts.store.base import Row, Store
 
 log = get_logger(__name__)
@@ -58,50 +59,6 @@ _SHOWN: Final = 200
 """Characters that are logged of what strangers say."""
 _SHOW_DELAY: Final = 0.01
 """Seconds that the retained read model may lag behind."""
-
-
-class Programs(Protocol):
-    """What the supervisor asks of the program store."""
-
-    def known(self, filename: str, digest: str | None, form: FormWish) -> Program | None:
-        """The program in this form if it is at hand, without waiting."""
-        ...
-
-    async def resolve(self, filename: str, digest: str | None, form: FormWish) -> Program:
-        """Find it, fetch it, prepare it. Raises ``ProgramError``."""
-        ...
-
-    def learn_pause(self, digest: str, seconds: float) -> None:
-        """A module that ran this form took so long to pause."""
-        ...
-
-
-class Keeper(Protocol):
-    """What the supervisor asks of whoever keeps the checkpoints. Answers are events."""
-
-    def find(self, wanted: FindSnapshot) -> None:
-        """-> SnapshotFound | NoSnapshot."""
-        ...
-
-    def send(self, wanted: SendSnapshot) -> None:
-        """-> SnapshotUnfit, if it cannot be sent."""
-        ...
-
-    def forget(self, wanted: ForgetSnapshots) -> None:
-        """Drop them."""
-        ...
-
-    def forget_all_but(self, known: Collection[str]) -> None:
-        """The realm has these modules and no others."""
-        ...
-
-    async def snapshots(self, module: str) -> list[dict[str, Any]]:
-        """What there is of a module."""
-        ...
-
-    async def export(self, module: str, number: int | None, transfer: str) -> dict[str, Any]:
-        """Send a checkpoint to who listens to ``transfer``. Raises ``ArtsError``."""
-        ...
 
 
 class Supervisor:

@@ -2,7 +2,7 @@
 
     GET  /healthz                {"status": "ok"}
     GET  /programs               every program that is known
-    POST /programs?name=NAME&profile=PROFILE
+    POST /programs?name=NAME&profile=PROFILE&abilities=A,B
                                  the body is a program; answers with what was made of it
     GET  /programs/{sha256}      its bytes, which never change
     POST /programs/{sha256}/continuations
@@ -14,7 +14,7 @@ An error is a JSON object ``{"error": "one sentence", "code": "..."}``. Knows no
 """
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final, cast, get_args
@@ -31,7 +31,7 @@ from arts.errors import (
     ProgramError,
     SettingsError,
 )
-from arts.model import FormWish, ProfileChoice, Program
+from arts.model import EVERY_ABILITY, Ability, FormWish, ProfileChoice, Program
 from arts.programs.store import ProgramStore
 from arts.protocol.points import parse_points
 
@@ -129,9 +129,18 @@ async def _upload(request: web.Request) -> web.Response:
     name, profile = request.query.get("name"), request.query.get("profile")
     if profile not in (None, *get_args(ProfileChoice)):
         raise InvalidRequest(f"no profile {profile!r}; there are {_PROFILES}")
-    form = FormWish(profile=cast(ProfileChoice | None, profile))
+    form = FormWish(cast(ProfileChoice | None, profile), _abilities(request.query))
     program = await request.app[_STORE].add(await request.read(), name=name, form=form)
     return web.json_response(program_document(program, [name] if name else []), status=201)
+
+
+def _abilities(query: Mapping[str, str]) -> frozenset[Ability]:
+    if "abilities" not in query:
+        return EVERY_ABILITY
+    names = frozenset(query["abilities"].split(",")) - {"none"}
+    if unknown := names - set(map(str, EVERY_ABILITY)):
+        raise InvalidRequest(f"no abilities {', '.join(sorted(unknown))}")
+    return frozenset(map(Ability, names))
 
 
 async def _download(request: web.Request) -> web.StreamResponse:

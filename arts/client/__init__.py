@@ -25,7 +25,9 @@ from pydantic import ValidationError
 from arts.bus.address import parse_address
 from arts.bus.base import Received
 from arts.bus.mqtt import MqttBus
+from arts.client import exports
 from arts.client.connection import RealmConnection, answered
+from arts.client.modulefile import ModuleFile
 from arts.errors import BusError, FailedPrecondition, InvalidRequest, NotFound, ProgramError
 from arts.model import ModuleState
 from arts.protocol import codec
@@ -121,12 +123,17 @@ class Client:
         """
         return await self._connection.request(MoveModule(uuid=key, target=to), timeout=timeout)
 
-    async def checkpoint(self, key: str, *, timeout: float = _CHECKPOINT) -> Document:
+    async def checkpoint(
+        self, key: str, *, hold: float = 0.0, timeout: float = _CHECKPOINT
+    ) -> Document:
         """Have a checkpoint of a running module taken and kept.
 
+        With ``hold`` the module stands still for so many seconds then, or until the next one.
         The answer: ``{"module", "name", "number", "bytes", "taken_at"}``.
         """
-        return await self._connection.request(CheckpointModule(uuid=key), timeout=timeout)
+        return await self._connection.request(
+            CheckpointModule(uuid=key, hold=hold), timeout=timeout
+        )
 
     async def restore(
         self, key: str, at: int | None = None, *, timeout: float = _CHECKPOINT
@@ -143,6 +150,30 @@ class Client:
         """Another module, as this one was at its newest good checkpoint; its document."""
         request = CloneModule(uuid=key, clone=str(uuid.uuid4()), name=name)
         return await self._connection.request(request, timeout=timeout)
+
+    async def export(
+        self, key: str, at: int | None = None, *, timeout: float = _CHECKPOINT
+    ) -> ModuleFile:
+        """A module as it was at checkpoint ``at``, or the newest that is good, with its program."""
+        module, checkpoint, snapshot = await exports.fetch_checkpoint(
+            self._connection, key, at, timeout
+        )
+        digests = module["program"]["source_digest"], module["program"]["digest"]
+        source, form = [await self.download(digest) for digest in digests]
+        return exports.packed(module, checkpoint, snapshot, source, form)
+
+    async def import_module(self, file: ModuleFile, *, timeout: float = 10.0, **fields: Any) -> str:
+        """Start an exported module here, with some ``fields`` changed (as in ``create``); its uuid.
+
+        Raises ``AlreadyExists`` if it lives here, ``SnapshotError`` if its state does not fit.
+        """
+        manifest = file.manifest
+        exports.check_pipeline(manifest)
+        program = await self.upload(
+            file.program, profile=manifest.form.profile, abilities=manifest.abilities
+        )
+        exports.check_form(manifest, program["digest"])
+        return await exports.send_checkpoint(self._connection, file, fields, timeout)
 
     async def query(self, what: str, key: str = "", *, timeout: float = _ANSWER) -> Document:
         """What the supervisor knows: ``what`` is realm, runtime, module, why or snapshots."""
@@ -163,11 +194,17 @@ class Client:
         return await self._connection.ask(topic, action, {"program": program}, timeout=timeout)
 
     async def upload(
-        self, program: Path | bytes, *, name: str | None = None, profile: str | None = None
+        self,
+        program: Path | bytes,
+        *,
+        name: str | None = None,
+        profile: str | None = None,
+        abilities: Collection[str] | None = None,
     ) -> Document:
         """Give the supervisor a program; the answer says what was made of it.
 
-        ``profile``: in which form it will be wanted, as in ``create``.
+        ``profile``: in which form it will be wanted, as in ``create``; ``abilities``: of the
+        engines that will run it, as runtimes say them.
 
         Raises ``ProgramError`` if it refuses it, ``BusError`` if it cannot be reached over HTTP.
         """
@@ -176,10 +213,18 @@ class Client:
             raise BusError("the supervisor takes no uploads: it serves no HTTP")
         data = program if isinstance(program, bytes) else await asyncio.to_thread(_read, program)
         query = {"name": name, "profile": profile}
+        query["abilities"] = None if abilities is None else ",".join(abilities) or "none"
         document = await _post(f"{url}/programs", data, {k: v for k, v in query.items() if v})
         if "error" in document:
             raise ProgramError(document["error"])
         return document
+
+    async def download(self, digest: str) -> bytes:
+        """A program, prepared or as it came, by its sha256 (hex). Raises ``NotFound``."""
+        url = (await self.supervisor()).http_url
+        if url is None:
+            raise BusError("the supervisor serves no programs: it serves no HTTP")
+        return await _bytes("GET", f"{url}/programs/{digest}")
 
     async def continuations(self, program: str, points: Sequence[tuple[int, int]]) -> bytes:
         """What continues a prepared program (sha256) at these (function id, resume) points.
@@ -192,7 +237,7 @@ class Client:
         if url is None:
             raise BusError("the supervisor makes no continuations: it serves no HTTP")
         body = codec.encode_document([list(point) for point in points])
-        return await _post_bytes(f"{url}/programs/{program}/continuations", body)
+        return await _bytes("POST", f"{url}/programs/{program}/continuations", body)
 
     # ------------------------------------------------------------------ watch
 
@@ -320,14 +365,14 @@ async def _post(url: str, data: bytes, query: dict[str, str]) -> Document:
         raise BusError(f"cannot upload to {url}: {error}") from None
 
 
-async def _post_bytes(url: str, body: bytes) -> bytes:
+async def _bytes(method: str, url: str, body: bytes | None = None) -> bytes:
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=_UPLOAD)
     try:
         async with (
             aiohttp.ClientSession(timeout=limit) as session,
-            session.post(url, data=body) as response,
+            session.request(method, url, data=body) as response,
         ):
             if response.status == 200:
                 return await response.read()

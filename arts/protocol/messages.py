@@ -34,6 +34,7 @@ from arts.protocol.answers import Response as Response
 from arts.protocol.answers import SupervisorNotice as SupervisorNotice
 from arts.protocol.parts import HeldModule as HeldModule
 from arts.protocol.parts import ModuleStats as ModuleStats
+from arts.protocol.parts import ReportKind as ReportKind
 
 
 class Message(BaseModel):
@@ -393,21 +394,6 @@ class AnnounceRuntime(Command):
 
 
 # ---------------------------------------------------------------------------- reports
-
-
-ReportKind = Literal[
-    "started",
-    "failed",
-    "exited",
-    "stopped",
-    "ready",
-    "refused",
-    "frozen",
-    "restored",
-    "resumed",
-    "released",
-    "aborted",
-]
 
 
 class Report(Message):

@@ -6,6 +6,21 @@ from pydantic import BaseModel, ConfigDict
 
 from arts.protocol import lenient
 
+ReportKind = Literal[
+    "started",
+    "failed",
+    "exited",
+    "stopped",
+    "ready",
+    "refused",
+    "frozen",
+    "restored",
+    "resumed",
+    "released",
+    "aborted",
+]
+"""What a report may say."""
+
 
 class HeldModule(BaseModel):
     """A module that a runtime still holds when it (re-)announces itself."""

@@ -86,7 +86,11 @@ REQUESTS = [
     m.DeleteModule(uuid="m", force=True, **ASKED),
     m.MoveModule(uuid="m", target="b", **ASKED),
     m.MoveModule(uuid="m", **ASKED),
-    m.CheckpointModule(uuid="m", **ASKED),
+    m.CheckpointModule(uuid="m", hold=2.0, **ASKED),
+    m.ExportModule(uuid="m", transfer="t", number=3, **ASKED),
+    m.ImportModule(
+        uuid="m", importer="i", form=Program("d", 1, "s"), size=9, generation=4, **ASKED
+    ),
     m.RestoreModule(uuid="m", number=3, **ASKED),
     m.CloneModule(uuid="m", clone="n", name="twin", **ASKED),
     m.Query(what="module", key="m", **ASKED),
