@@ -152,10 +152,17 @@ def test_export(able: World) -> None:
 def test_standing_still_is_for_runtimes_that_can(able: World) -> None:
     able.register("c", features=NATIVE | {"checkpoint"})
     for on in ("a", "c"):
-        able.roaming(on * 2, on=on)
+        able.running(on * 2, on=on)
         request = CheckpointModule(object_id=on, reply=able.reply_to(), uuid=on * 2, hold=5)
         done = able.handle(request)
         if on == "a":
             assert done.command("a").hold == 5  # type: ignore[union-attr]
         else:
             assert "lets no module stand still" in str(done.response.details)
+
+
+def test_a_runtime_that_has_left_meanwhile_is_waited_for(able: World) -> None:
+    announce(able, parent="b")
+    able.leave("b")
+    kept(able)
+    assert able.state("m") == "pending"

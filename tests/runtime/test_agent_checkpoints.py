@@ -274,3 +274,27 @@ async def test_modules_that_nobody_knows_are_swept_away(fleet: Fleet, kept: Kept
     kept.keeper.forget_all_but(())
     await asyncio.sleep(0)
     assert await kept.keeper.snapshots("m") == []
+
+
+async def test_it_stands_still_when_that_is_asked_for(fleet: Fleet, kept: Kept) -> None:
+    await fleet.start("counter", args=("1",))
+    await fleet.printed(3)
+    fleet.send("a", m.TakeCheckpoint(object_id="1", uuid="m", generation=1, hold=60))
+    await kept.until(1)
+    written = len(fleet.lines())
+    await asyncio.sleep(0.1)
+    assert len(fleet.lines()) == written
+    fleet.send("a", m.TakeCheckpoint(object_id="2", uuid="m", generation=1))
+    await fleet.printed(written + 3)
+    fleet.send("a", m.TakeCheckpoint(object_id="3", uuid="m", generation=1, hold=0.05))
+    await kept.until(3)
+    await fleet.printed(len(fleet.lines()) + 3)
+
+
+async def test_without_a_checkpoint_it_does_not_stand(fleet: Fleet, kept: Kept) -> None:
+    await fleet.start("counter", args=("1",))
+    await fleet.printed(3)
+    kept.refusal = "not this one"
+    fleet.send("a", m.TakeCheckpoint(object_id="1", uuid="m", generation=1, hold=60))
+    await fleet.report("refused")
+    await fleet.printed(len(fleet.lines()) + 3)
