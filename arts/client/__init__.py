@@ -13,6 +13,7 @@ who is missing, the broker or the supervisor.
 """
 
 import asyncio
+import io
 import re
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -357,7 +358,7 @@ async def _post(url: str, data: bytes, query: dict[str, str]) -> Document:
     try:
         async with (
             aiohttp.ClientSession(timeout=limit, headers=headers) as session,
-            session.post(url, params=query, data=data) as response,
+            session.post(url, params=query, data=io.BytesIO(data)) as response,
         ):
             document: Document = await response.json()
             return document
