@@ -6,6 +6,7 @@ how things ended through ``emit``.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
@@ -76,11 +77,12 @@ class Moves:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
             shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
-            paused_at = await self._stop(copy)
-            if copy.ended:
-                return  # its last words are the answer
-            await self._settle(copy)
-            digest, size = await self._ship(copy, migration, shadow)
+            with contextlib.closing(shadow) if shadow else contextlib.nullcontext():
+                paused_at = await self._stop(copy)
+                if copy.ended:
+                    return  # its last words are the answer
+                await self._settle(copy)
+                digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:

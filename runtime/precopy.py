@@ -27,6 +27,7 @@ from runtime.shadow import (
     grown,
 )
 from runtime.transfers import Transfers
+from runtime.written import watched
 
 log = get_logger(__name__)
 
@@ -56,7 +57,8 @@ class Precopy:
     # ------------------------------------------------------------------------ source
 
     async def send(self, copy: Copy, migration: str) -> Shadow | None:
-        """Send memory ahead until little is left; what the target has now. None: nothing."""
+        """Send memory ahead until little is left; what the target has now, to be closed. None:
+        nothing."""
         instance = copy.instance
         if instance is None or not instance.migratable or copy.ended:
             return None
@@ -65,21 +67,31 @@ class Precopy:
         confirmed: asyncio.Queue[bytes] = asyncio.Queue()
         topic = self._topics.snapshot_kept(migration)
         self._transfers.listen(topic, confirmed.put_nowait)
+        shadow = Shadow(watched)
         try:
-            return await self._rounds(copy, instance, migration, confirmed)
-        except (TimeoutError, SnapshotError) as error:
+            await self._rounds(copy, instance, shadow, migration, confirmed)
+        except BaseException as error:
+            shadow.close()
+            if not isinstance(error, TimeoutError | SnapshotError | OSError):
+                raise
             log.info("precopy.given_up", module=copy.module.uuid, reason=str(error) or "no answer")
             return None
+        else:
+            return shadow
         finally:
             for topic in self.topics_of(migration):
                 self._transfers.forget(topic)
 
     async def _rounds(
-        self, copy: Copy, instance: Instance, migration: str, confirmed: "asyncio.Queue[bytes]"
-    ) -> Shadow:
+        self,
+        copy: Copy,
+        instance: Instance,
+        shadow: Shadow,
+        migration: str,
+        confirmed: "asyncio.Queue[bytes]",
+    ) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.precopy
-        shadow, rounds = Shadow(), [0]
+        deadline, rounds = loop.time() + self._settings.precopy, [0]
         while loop.time() < deadline:
             change = await asyncio.to_thread(instance.changes, shadow)
             if change is None:
@@ -90,7 +102,6 @@ class Precopy:
                 rounds[-1] += len(change.blocks)
                 await self._send(shadow, change, migration, confirmed)
         log.info("precopy.done", module=copy.module.uuid, rounds=rounds)
-        return shadow
 
     async def _send(
         self,

@@ -1,17 +1,16 @@
 """What the target of a move has of a module's memories while the module still runs. PURE.
 
-The source keeps a *shadow*: an equal copy, to which it compares the module's memories. What
-differs is a *change*; it travels as a *parcel* and becomes part of the shadow on both sides.
-Knows no engine, no transport and no clock.
+The target's memories are the *shadow* of the module's. What differs is a *change*; it travels as a
+*parcel* and becomes part of the shadow. The source finds it by comparing (``runtime.compared``) or
+asks the kernel (``runtime.written``). Knows no engine, no transport and no clock.
 
 ``identity`` names the content by the parcels that made it, so that neither side takes the other's
 shadow for something else.
 """
 
-import ctypes
 import hashlib
-from collections.abc import Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -23,17 +22,13 @@ from runtime.snapshot import BLOCK, MemoryImage
 PARCEL: Final = 4 * 1024 * 1024
 """Bytes of changes after which a parcel is full."""
 _STRETCH: Final = 64 * 1024 * 1024
-"""Bytes that are compared in one go, whether something has changed in them or not."""
+"""Bytes that are looked at in one go, whether something has changed in them or not."""
 _SPAN: Final = 1 << 20
-_PAGE: Final = 1 << 16
-"""Bytes that are compared at once, before it matters which of their blocks differ."""
+"""Bytes after each of which it is seen whether the parcel is full."""
 LARGEST_PARCEL: Final = PARCEL + 2 * _SPAN
 """Bytes of a parcel, packed or not."""
 
-_memcmp: Final = ctypes.CDLL(None).memcmp
-_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-
-_Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -85,12 +80,35 @@ def grown(identity: bytes, parcel: bytes) -> bytes:
     return hashlib.sha256(identity + parcel).digest()
 
 
-class Shadow:
-    """The source's copy of what the target has. At first: zeros, whatever the size."""
+class Differences(Protocol):
+    """Finds what of one memory is not as the target has it. At first that has zeros."""
 
-    def __init__(self) -> None:
+    def find(self, memory: Bytes, begin: int, end: int, *, claim: bool) -> list[int]:
+        """Numbers of such blocks among the bytes from ``begin`` to ``end``: all of them, in order,
+        and maybe others.
+
+        ``memory``: as it is now; it may have grown, and may be written to meanwhile. ``claim``:
+        those that are found will be sent, so that from now on they are found only when they are
+        written to again. Whoever claims begins at 0, then goes on where it ended.
+        """
+        ...
+
+    def send(self, memory: Bytes, blocks: list[int]) -> bytes:
+        """The content of blocks that were claimed."""
+        ...
+
+    def close(self) -> None:
+        """Nothing will be asked any more."""
+        ...
+
+
+class Shadow:
+    """What the target has. ``watch`` makes the ``Differences`` of a memory to that."""
+
+    def __init__(self, watch: Callable[[Bytes], Differences]) -> None:
         self.identity = b""
-        self._memories: list[_Bytes] = []
+        self._watch = watch
+        self._memories: list[Differences] = []
         self._memory = self._offset = 0
 
     def next_change(self, memories: Sequence[memoryview]) -> Change | None:
@@ -101,79 +119,41 @@ class Shadow:
         if self._memory >= len(memories):
             self._memory = self._offset = 0
             return None
-        now = np.frombuffer(memories[self._memory], dtype=np.uint8)
-        known = self._known(self._memory, len(now))
-        stop = min(self._offset + _STRETCH, len(now))
-        pair, found = _Pair(now, known), list[int]()
-        while self._offset < stop and len(found) * BLOCK < PARCEL:
-            found += pair.different(self._offset)
-            self._offset += _SPAN
         number = self._memory
+        now = np.frombuffer(memories[number], dtype=np.uint8)
+        differences, found = self._of(number, now), list[int]()
+        stop = min(self._offset + _STRETCH, len(now))
+        while self._offset < stop and len(found) * BLOCK < PARCEL:
+            end = min(self._offset + _SPAN, len(now))
+            found += differences.find(now, self._offset, end, claim=True)
+            self._offset = end
         if self._offset >= len(now):
             self._memory, self._offset = number + 1, 0
-        blocks = _take(now, known, found)
+        blocks = differences.send(now, found)
         return Change(number, len(now), np.array(found, dtype="<u4").tobytes(), blocks)
 
     def rest(self, memories: Sequence[memoryview]) -> tuple[MemoryImage, ...]:
         """All that has changed since, in the form of a snapshot. Does not count as made."""
         return tuple(self._image(number, memory) for number, memory in enumerate(memories))
 
+    def close(self) -> None:
+        """It is of no use any more."""
+        for differences in self._memories:
+            differences.close()
+        self._memories = []
+
     def _image(self, number: int, memory: memoryview) -> MemoryImage:
         now = np.frombuffer(memory, dtype=np.uint8)
-        known = self._known(number, len(now))
-        pair = _Pair(now, known)
-        found = [block for offset in range(0, len(now), _SPAN) for block in pair.different(offset)]
+        found = self._of(number, now).find(now, 0, len(now), claim=False)
         changed = np.zeros(len(now) // BLOCK, dtype=np.bool_)
         changed[found] = True
         blocks = now.reshape(-1, BLOCK)[found].tobytes()
         return MemoryImage(len(now), np.packbits(changed, bitorder="little").tobytes(), blocks)
 
-    def _known(self, number: int, size: int) -> _Bytes:
+    def _of(self, number: int, now: Bytes) -> Differences:
         if number == len(self._memories):
-            self._memories.append(np.zeros(size, dtype=np.uint8))
-        known = self._memories[number]
-        if len(known) < size:
-            known = self._memories[number] = np.concatenate(
-                (known, np.zeros(size - len(known), dtype=np.uint8))
-            )
-        return known
-
-
-class _Pair:
-    """A memory and what the target has of it."""
-
-    def __init__(self, now: _Bytes, known: _Bytes) -> None:
-        self._now, self._known = now, known
-        self._addresses = now.ctypes.data, known.ctypes.data
-
-    def different(self, offset: int) -> list[int]:
-        """The blocks of the span there that differ."""
-        stop = min(offset + _SPAN, len(self._now))
-        if self._equal(offset, stop):
-            return []
-        pages = ((begin, min(begin + _PAGE, stop)) for begin in range(offset, stop, _PAGE))
-        return [
-            block
-            for begin, end in pages
-            if not self._equal(begin, end)
-            for block in self._blocks(begin, end)
-        ]
-
-    def _equal(self, begin: int, end: int) -> bool:
-        now, known = self._addresses
-        return not _memcmp(now + begin, known + begin, end - begin)
-
-    def _blocks(self, begin: int, end: int) -> list[int]:
-        now, known = (side[begin:end].view(np.uint64) for side in (self._now, self._known))
-        differ = np.not_equal(now, known).reshape(-1, BLOCK // 8).any(axis=1)
-        first = begin // BLOCK
-        return [first + int(block) for block in np.flatnonzero(differ)]
-
-
-def _take(now: _Bytes, known: _Bytes, found: list[int]) -> bytes:
-    blocks = now.reshape(-1, BLOCK)[found]
-    known.reshape(-1, BLOCK)[found] = blocks
-    return blocks.tobytes()
+            self._memories.append(self._watch(now))
+        return self._memories[number]
 
 
 # ---------------------------------------------------------------------------- rounds

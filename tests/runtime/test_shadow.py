@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arts.errors import SnapshotError
+from runtime.compared import Compared
 from runtime.shadow import (
     ENOUGH,
     MOST_ROUNDS,
@@ -69,7 +70,7 @@ def test_both_sides_have_the_same_after_any_rounds(
     history: list[tuple[tuple[int, int], list[tuple[int, int, int]]]],
 ) -> None:
     memories = [bytearray(PAGE), bytearray()]
-    shadow, target = Shadow(), Target()
+    shadow, target = Shadow(Compared), Target()
     for round_number, (growth, changes) in enumerate(history):
         for memory, pages in zip(memories, growth, strict=True):
             memory.extend(bytes(pages * PAGE))
@@ -84,7 +85,7 @@ def test_both_sides_have_the_same_after_any_rounds(
 
 
 def test_only_what_has_changed_goes() -> None:
-    memory, shadow, target = bytearray(3 * PAGE), Shadow(), Target()
+    memory, shadow, target = bytearray(3 * PAGE), Shadow(Compared), Target()
     memory[0] = memory[PAGE] = 1
     assert one_round(shadow, [memory], target) == 2 * BLOCK
     assert one_round(shadow, [memory], target) == 0
@@ -96,7 +97,7 @@ def test_only_what_has_changed_goes() -> None:
 
 def test_parcels_have_a_bound() -> None:
     memory = np.random.default_rng(1).bytes(2 * PARCEL + PAGE)
-    shadow, sizes = Shadow(), []
+    shadow, sizes = Shadow(Compared), []
     while (change := shadow.next_change([memoryview(memory)])) is not None:
         sizes.append(len(change.blocks))
     assert sizes == [PARCEL, PARCEL, PAGE]
@@ -105,7 +106,7 @@ def test_parcels_have_a_bound() -> None:
 def test_an_empty_shadow_stands_for_zeros() -> None:
     memory = bytearray(PAGE)
     memory[5] = 1
-    (image,) = Shadow().rest([memoryview(memory)])
+    (image,) = Shadow(Compared).rest([memoryview(memory)])
     assert image == MemoryImage.of(memoryview(memory))
 
 
