@@ -99,6 +99,14 @@ class ModuleFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryAhead:
+    """Memory has gone ahead of a snapshot, ``size`` bytes so far (0: here)."""
+
+    copy: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleFrozen:
     """Paused, its output confirmed by the broker, its snapshot under way.
 
@@ -179,6 +187,7 @@ CopyEvent = (
     | SessionLost
     | ModuleExited
     | ModuleFailed
+    | MemoryAhead
     | ModuleFrozen
     | FreezeFailed
     | CheckpointFailed

@@ -242,6 +242,14 @@ class Host(Steps):
         else:
             self._put(held)
 
+    def _ahead(self, held: Held, event: ev.MemoryAhead) -> None:
+        """However long memory travels: as long as it does, nobody is late."""
+        if held.condition is Condition.FREEZING:
+            self._put(replace(held, deadline=self._now + self._timeouts.freeze))
+            self._report(held.debt, "ahead", size=event.size)
+        elif held.condition is Condition.READY:
+            self._put(replace(held, deadline=self._hearing_deadline()))
+
     def _frozen(self, held: Held, event: ev.ModuleFrozen) -> None:
         if held.condition is Condition.FREEZING:
             held = held.to(Condition.FROZEN)
@@ -389,6 +397,7 @@ _NEWS: Final[dict[type[Any], Callable[[Host, Any, Any], None]]] = {
     ev.SessionLost: Host._lost,
     ev.ModuleExited: Host._exited,
     ev.ModuleFailed: Host._failed,
+    ev.MemoryAhead: Host._ahead,
     ev.ModuleFrozen: Host._frozen,
     ev.FreezeFailed: Host._not_frozen,
     ev.CheckpointFailed: Host._not_kept,

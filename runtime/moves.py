@@ -47,7 +47,7 @@ class Moves:
         """Ends the checkpoints of a paused module, with one of all it has taken if it wants any."""
         self._transfers, self._emit = transfers, emit
         self._rehearsal = Rehearsal(settings, topics, transfers)
-        self._precopy = Precopy(settings, topics, transfers)
+        self._precopy = Precopy(settings, topics, transfers, emit)
         self._freezing: dict[int, asyncio.Task[None]] = {}
         self._topics_of: defaultdict[int, set[str]] = defaultdict(set)
         """Copy -> topics of its move."""

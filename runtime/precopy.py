@@ -8,23 +8,28 @@ Knows copies and transfers; what to send and when to stop is decided by ``runtim
 
 import asyncio
 import hashlib
+import math
+from collections.abc import Callable
 from typing import Final
 
 from arts.errors import ArtsError, SnapshotError
 from arts.log import get_logger
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
+from runtime import events as ev
 from runtime.copies import Copy
 from runtime.engines.base import Instance
 from runtime.settings import RuntimeSettings
 from runtime.shadow import (
     LARGEST_PARCEL,
+    SMALL_PARCEL,
     Change,
     Shadow,
     another_round,
     decode_parcel,
     encode_parcel,
     grown,
+    parcel_size,
 )
 from runtime.transfers import Transfers
 from runtime.written import watched
@@ -33,15 +38,24 @@ log = get_logger(__name__)
 
 WORTH_IT: Final = 512 * 1024
 """Bytes of memory from which on it is sent ahead. Less is soon sent when the module stands."""
-_CONFIRMED: Final = 2.0
+_TELL: Final = 1.0
+"""Seconds between words on how far it is."""
+_CONFIRMED: Final = 5.0
 """Seconds for the target to say that it has a parcel."""
 
 
 class Precopy:
     """What goes ahead of snapshots, from and to one runtime."""
 
-    def __init__(self, settings: RuntimeSettings, topics: Topics, transfers: Transfers) -> None:
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        topics: Topics,
+        transfers: Transfers,
+        emit: Callable[[ev.Event], None],
+    ) -> None:
         self._settings, self._topics, self._transfers = settings, topics, transfers
+        self._emit = emit
         self._kept: dict[int, bytes] = {}
         """Copy that is to come here -> identity of what has come of it."""
 
@@ -90,17 +104,25 @@ class Precopy:
         migration: str,
         confirmed: "asyncio.Queue[bytes]",
     ) -> None:
-        loop = asyncio.get_running_loop()
-        deadline, rounds = loop.time() + self._settings.precopy, [0]
-        while loop.time() < deadline:
+        clock = asyncio.get_running_loop().time
+        rounds, deadline = [0], math.inf  # the first one takes as long as it takes
+        told = clock()
+        shadow.parcel = SMALL_PARCEL
+        while clock() < deadline:
             change = await asyncio.to_thread(instance.changes, shadow)
             if change is None:
                 if not another_round(rounds):
                     break
+                deadline = min(deadline, clock() + self._settings.precopy)
                 rounds.append(0)
             elif change.blocks:
-                rounds[-1] += len(change.blocks)
+                begun = clock()
                 await self._send(shadow, change, migration, confirmed)
+                shadow.parcel = parcel_size(len(change.blocks), clock() - begun)
+                rounds[-1] += len(change.blocks)
+                if clock() - told >= _TELL:
+                    told = clock()
+                    self._emit(ev.MemoryAhead(copy.number, sum(rounds)))
         log.info("precopy.done", module=copy.module.uuid, rounds=rounds)
 
     async def _send(
@@ -160,6 +182,7 @@ class Precopy:
                 return
             identity = grown(self._kept[copy.number], parcel)
             self._kept[copy.number] = identity
+            self._emit(ev.MemoryAhead(copy.number, 0))
             self._await_parcel(copy, migration, hashlib.sha256(parcel).hexdigest())
             self._transfers.say(self._topics.snapshot_kept(migration), identity)
 

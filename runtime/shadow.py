@@ -20,10 +20,11 @@ from arts.errors import SnapshotError
 from runtime.snapshot import BLOCK, MemoryImage
 
 PARCEL: Final = 4 * 1024 * 1024
-"""Bytes of changes after which a parcel is full."""
+"""Bytes of changes after which a parcel is full, and how few they may be on a slow line."""
+SMALL_PARCEL: Final = 256 * 1024
 _STRETCH: Final = 64 * 1024 * 1024
 """Bytes that are looked at in one go, whether something has changed in them or not."""
-_SPAN: Final = 1 << 20
+_SPAN: Final = 1 << 18
 """Bytes after each of which it is seen whether the parcel is full."""
 LARGEST_PARCEL: Final = PARCEL + 2 * _SPAN
 """Bytes of a parcel, packed or not."""
@@ -107,12 +108,15 @@ class Shadow:
 
     def __init__(self, watch: Callable[[Bytes], Differences]) -> None:
         self.identity = b""
+        self.parcel = PARCEL
+        """Bytes of changes after which the next parcel is full."""
         self._watch = watch
         self._memories: list[Differences] = []
         self._memory = self._offset = 0
 
     def next_change(self, memories: Sequence[memoryview]) -> Change | None:
-        """Look at a stretch of the memories: what has changed there, maybe nothing.
+        """Look at a stretch of the memories: what has changed there, maybe nothing, and not much
+        more than ``parcel`` bytes.
 
         None at the end of them; then it begins again. A change counts as made.
         """
@@ -123,7 +127,7 @@ class Shadow:
         now = np.frombuffer(memories[number], dtype=np.uint8)
         differences, found = self._of(number, now), list[int]()
         stop = min(self._offset + _STRETCH, len(now))
-        while self._offset < stop and len(found) * BLOCK < PARCEL:
+        while self._offset < stop and len(found) * BLOCK < self.parcel:
             end = min(self._offset + _SPAN, len(now))
             found += differences.find(now, self._offset, end, claim=True)
             self._offset = end
@@ -163,6 +167,14 @@ ENOUGH: Final = 64 * 1024
 """So little may be left for the time when the module stands."""
 MOST_ROUNDS: Final = 12
 _SHRINKS: Final = 0.8
+_ARRIVES: Final = 0.5
+"""Seconds for a parcel."""
+
+
+def parcel_size(size: int, seconds: float) -> int:
+    """How large to make the next parcel, when one of ``size`` bytes took so long to arrive: so that
+    a slow line shows often enough that it is not dead."""
+    return min(max(int(size / max(seconds, 1e-3) * _ARRIVES), SMALL_PARCEL), PARCEL)
 
 
 def another_round(rounds: Sequence[int]) -> bool:

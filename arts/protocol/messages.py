@@ -358,7 +358,8 @@ class FreezeModule(MigrationCommand):
     """To the source: pause, drain the channels, send the snapshot. With ``rehearse`` it first
     tells the target, while the module still runs, where it last stood.
 
-    Reports: ``frozen`` (with digest and size), ``refused`` (and the module runs on).
+    Reports: ``ahead`` (each second while memory leaves and the module still runs), then ``frozen``
+    (with digest and size) or ``refused`` (and the module runs on).
     """
 
     action: ClassVar = "freeze"
@@ -411,7 +412,7 @@ class Report(Message):
     exit_code: int | None = None
     digest: str | None = None
     size: int | None = None
-    """Bytes of the encoded snapshot (``frozen``)."""
+    """Bytes of the encoded snapshot (``frozen``), or of what has gone ahead so far (``ahead``)."""
     newest: int | None = None
     """The latest generation this runtime has seen, when the command's is not later than that."""
     pause_seconds: float = 0.0

@@ -13,6 +13,7 @@ ReportKind = Literal[
     "stopped",
     "ready",
     "refused",
+    "ahead",
     "frozen",
     "restored",
     "resumed",

@@ -196,6 +196,9 @@ def on_report(state: RealmState, module: Module, report: Report) -> None:
 def _on_source_says(state: RealmState, module: Module, move: Migration, report: Report) -> None:
     if report.kind == "frozen" and move.phase is MigrationPhase.FREEZING:
         _on_frozen(state, module, report)
+    elif report.kind == "ahead" and move.phase is MigrationPhase.FREEZING:
+        state.note("migration.ahead", module=module, bytes=report.size)
+        _arm(state, module)
     elif report.kind == "refused":
         call_off(state, module, report.detail or "the source refused")
 

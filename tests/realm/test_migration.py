@@ -183,6 +183,17 @@ class TestCalledOff:
         assert sorted(done.commands) == [("a", "abort"), ("b", "abort")]
         stays(pair)
 
+    def test_not_while_memory_goes_ahead(self, pair: World) -> None:
+        pair.moving("m", "b", "freezing")
+        for _ in range(10):
+            pair.step("ahead", "m", "a", size=1_000_000)
+            pair.wait(9)
+        assert pair.phase("m") == "freezing"
+        pair.step("frozen", "m", "a", digest="s")
+        assert pair.phase("m") == "restoring"
+        pair.step("ahead", "m", "a", size=2_000_000)  # too late
+        assert pair.phase("m") == "restoring"
+
     def test_large_snapshots_have_more_time(self, pair: World) -> None:
         pair.moving("m", "b", "freezing")
         pair.step("frozen", "m", "a", digest="s", size=100_000_000)

@@ -109,6 +109,24 @@ def test_a_module_may_end_while_it_is_frozen(
     assert driver.condition is None
 
 
+def test_while_memory_goes_ahead_nobody_is_late(driver: Driver) -> None:
+    driver.freezing()
+    for sent in range(5):
+        driver.wait(14.0)
+        assert driver.tell(ev.MemoryAhead(1, sent)) == ["ahead"]
+        assert (driver.last.object_id, driver.last.size) == ("freeze", sent)
+    assert driver.tell(ev.ModuleFrozen(1, "digest", 5, 7.5)) == ["frozen"]
+    assert driver.tell(ev.MemoryAhead(1, 9)) == []  # too late
+
+
+def test_a_target_to_which_memory_comes_waits_for_the_snapshot(driver: Driver) -> None:
+    driver.ready()
+    for _ in range(5):
+        driver.wait(59.0)
+        assert driver.tell(ev.MemoryAhead(1, 0)) == []
+    assert driver.condition is Condition.READY
+
+
 def test_stopping_a_freezing_module_refuses_the_freeze(driver: Driver) -> None:
     assert driver.freezing().tell(stop()) == ["refused"]
     assert driver.tell(ev.ModuleTerminated(1)) == ["stopped"]

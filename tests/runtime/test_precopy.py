@@ -57,6 +57,22 @@ async def test_little_is_left_for_when_the_module_stands(pair: Fleet) -> None:
         assert not agent._transfers._listeners
 
 
+async def test_it_says_now_and_then_how_far_it_is(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precopy, "_TELL", 0.0)
+    module = await dirty(pair)
+    moving = Move(pair, module, "a", "b")
+    await moving.prepare()
+    moving.send_freeze()
+    report = await pair.report("ahead")
+    assert (report.runtime, report.migration) == ("a", moving.step["migration"])
+    assert report.size is not None
+    assert report.size >= precopy.SMALL_PARCEL
+    await moving.abort()
+    await ticks_on(pair)
+
+
 async def test_a_module_that_writes_faster_than_the_link_moves_too(pair: Fleet) -> None:
     module = await dirty(pair, 24, 400_000)
     module, _ = await pair.move(module, "a", "b")
@@ -81,12 +97,16 @@ async def test_it_can_be_turned_off(fleet: Fleet) -> None:
     await ticks_on(fleet)
 
 
-async def test_when_its_time_is_over_the_rest_goes_with_the_snapshot(fleet: Fleet) -> None:
-    await fleet.runtime("a", precopy=0.001)
+async def test_when_its_time_is_over_the_rest_goes_with_the_snapshot(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round takes what it takes; of those that follow, only what it has time for."""
+    await fleet.runtime("a", precopy=1e-9)
     await fleet.runtime("b")
-    _, moved = await fleet.move(await dirty(fleet), "a", "b")
-    assert moved.frozen.size is not None
-    assert moved.frozen.size > 8 * MIB
+    asked = []
+    monkeypatch.setattr(precopy, "another_round", lambda rounds: asked.append(len(rounds)) or True)
+    await fleet.move(await dirty(fleet, 24, 400_000), "a", "b")
+    assert asked == [1]
     await ticks_on(fleet)
 
 

@@ -13,16 +13,18 @@ from runtime.shadow import (
     ENOUGH,
     MOST_ROUNDS,
     PARCEL,
+    SMALL_PARCEL,
     Change,
     Shadow,
     another_round,
     decode_parcel,
     encode_parcel,
     grown,
+    parcel_size,
 )
 from runtime.snapshot import BLOCK, MemoryImage
 
-PAGE = 16 * BLOCK
+PAGE, MIB = 16 * BLOCK, 1 << 20
 NOTHING = MemoryImage(0, b"", b"")
 
 
@@ -168,6 +170,28 @@ def test_damage_never_does_more_than_be_refused(noise: bytes, at: int) -> None:
 
 
 # ---------------------------------------------------------------------------- rounds
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "then"),
+    [
+        (MIB, 1.0, MIB // 2),
+        (MIB, 60.0, SMALL_PARCEL),
+        (SMALL_PARCEL, 0.01, PARCEL),
+        (SMALL_PARCEL, 0.0, PARCEL),
+    ],
+    ids=["some", "slow", "fast", "at once"],
+)
+def test_a_parcel_is_as_large_as_the_line_is_fast(size: int, seconds: float, then: int) -> None:
+    assert parcel_size(size, seconds) == then
+
+
+def test_parcels_may_be_smaller() -> None:
+    memory, shadow = np.random.default_rng(1).bytes(2 * PAGE + MIB), Shadow(Compared)
+    shadow.parcel, sizes = SMALL_PARCEL, []
+    while (change := shadow.next_change([memoryview(memory)])) is not None:
+        sizes.append(len(change.blocks))
+    assert sizes == [SMALL_PARCEL] * 4 + [2 * PAGE]
 
 
 @pytest.mark.parametrize(
