@@ -6,7 +6,6 @@ how things ended through ``emit``.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
@@ -52,6 +51,8 @@ class Moves:
         self._topics_of: defaultdict[int, set[str]] = defaultdict(set)
         """Copy -> topics of its move."""
         self._received: dict[int, Receiver] = {}
+        self._shadows: dict[int, Shadow] = {}
+        """Of modules that stand. Closing one takes longer than all else, so not on the way."""
 
     # ------------------------------------------------------------------------ source
 
@@ -68,6 +69,9 @@ class Moves:
             task.cancel()
         self._received.pop(copy.number, None)
         self._precopy.forget(copy)
+        shadow = self._shadows.pop(copy.number, None)
+        if shadow is not None:
+            asyncio.get_running_loop().run_in_executor(None, shadow.close)
         for topic in self._topics_of.pop(copy.number, ()):
             self._transfers.forget(topic)
 
@@ -77,12 +81,13 @@ class Moves:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
             shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
-            with contextlib.closing(shadow) if shadow else contextlib.nullcontext():
-                paused_at = await self._stop(copy)
-                if copy.ended:
-                    return  # its last words are the answer
-                await self._settle(copy)
-                digest, size = await self._ship(copy, migration, shadow)
+            if shadow is not None:
+                self._shadows[copy.number] = shadow
+            paused_at = await self._stop(copy)
+            if copy.ended:
+                return  # its last words are the answer
+            await self._settle(copy)
+            digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:

@@ -9,7 +9,9 @@ shadow for something else.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -112,6 +114,7 @@ class Shadow:
         """Bytes of changes after which the next parcel is full."""
         self._watch = watch
         self._memories: list[Differences] = []
+        self._looking, self._closed = threading.Lock(), False
         self._memory = self._offset = 0
 
     def next_change(self, memories: Sequence[memoryview]) -> Change | None:
@@ -120,6 +123,10 @@ class Shadow:
 
         None at the end of them; then it begins again. A change counts as made.
         """
+        with self._open():
+            return self._next_change(memories)
+
+    def _next_change(self, memories: Sequence[memoryview]) -> Change | None:
         if self._memory >= len(memories):
             self._memory = self._offset = 0
             return None
@@ -138,13 +145,23 @@ class Shadow:
 
     def rest(self, memories: Sequence[memoryview]) -> tuple[MemoryImage, ...]:
         """All that has changed since, in the form of a snapshot. Does not count as made."""
-        return tuple(self._image(number, memory) for number, memory in enumerate(memories))
+        with self._open():
+            return tuple(self._image(number, memory) for number, memory in enumerate(memories))
 
     def close(self) -> None:
-        """It is of no use any more."""
-        for differences in self._memories:
-            differences.close()
-        self._memories = []
+        """It is of no use any more. From any thread, as all of this."""
+        with self._looking:
+            self._closed = True
+            for differences in self._memories:
+                differences.close()
+            self._memories = []
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._looking:
+            if self._closed:
+                raise SnapshotError("the move is over")
+            yield
 
     def _image(self, number: int, memory: memoryview) -> MemoryImage:
         now = np.frombuffer(memory, dtype=np.uint8)

@@ -112,6 +112,16 @@ def test_an_empty_shadow_stands_for_zeros() -> None:
     assert image == MemoryImage.of(memoryview(memory))
 
 
+def test_a_closed_shadow_is_of_no_use() -> None:
+    memory, shadow = bytearray(PAGE), Shadow(Compared)
+    one_round(shadow, [memory], Target())
+    shadow.close()
+    with pytest.raises(SnapshotError, match="over"):
+        shadow.next_change([memoryview(memory)])
+    with pytest.raises(SnapshotError, match="over"):
+        shadow.rest([memoryview(memory)])
+
+
 def test_the_identity_says_which_parcels_and_in_which_order() -> None:
     assert grown(grown(b"", b"a"), b"b") != grown(grown(b"", b"b"), b"a")
 
