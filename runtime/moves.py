@@ -18,7 +18,8 @@ from runtime import events as ev
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
 from runtime.faults import Fault, fault_of
-from runtime.precopy import Precopy
+from runtime.lines import Lines
+from runtime.precopy import WORTH_IT, Precopy
 from runtime.rehearsal import Rehearsal
 from runtime.settings import RuntimeSettings
 from runtime.shadow import Shadow
@@ -46,6 +47,9 @@ class Moves:
         """Ends the checkpoints of a paused module, with one of all it has taken if it wants any."""
         self._transfers, self._emit = transfers, emit
         self._rehearsal = Rehearsal(settings, topics, transfers)
+        self._lines = Lines(topics, transfers, settings.direct)
+        self._line_of: dict[int, str] = {}
+        """Copy -> move that may have a line."""
         self._precopy = Precopy(settings, topics, transfers, emit)
         self._freezing: dict[int, asyncio.Task[None]] = {}
         self._topics_of: defaultdict[int, set[str]] = defaultdict(set)
@@ -69,6 +73,8 @@ class Moves:
             task.cancel()
         self._received.pop(copy.number, None)
         self._precopy.forget(copy)
+        if (migration := self._line_of.pop(copy.number, None)) is not None:
+            self._lines.close(migration)
         shadow = self._shadows.pop(copy.number, None)
         if shadow is not None:
             asyncio.get_running_loop().run_in_executor(None, shadow.close)
@@ -77,6 +83,9 @@ class Moves:
 
     async def _freeze(self, copy: Copy, migration: str, rehearse: bool) -> None:
         try:
+            if copy.instance is not None and copy.instance.stats().memory_bytes >= WORTH_IT:
+                self._line_of[copy.number] = migration
+                await self._lines.offer(migration)
             if rehearse:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
@@ -148,6 +157,8 @@ class Moves:
         }
         self._rehearsal.expect(copy, migration)
         self._precopy.expect(copy, migration)
+        self._line_of[copy.number] = migration
+        self._lines.expect(migration)
         await self._transfers.receive(
             data_topic,
             self._topics.snapshot_credit(migration),

@@ -44,6 +44,9 @@ class RuntimeSettings:
     continuations take a busy machine seconds. A lost answer delays the move by all of it."""
     precopy: float = 4.0
     """For memory to leave a module that is to move, while it still runs; 0: none does."""
+    direct: str = ""
+    """Address of this machine at which the target of a move may dial, so that large memories need
+    not pass through the broker; empty: none may, and this runtime dials nobody."""
     pause_timeout: float = 5.0
     """To the next safepoint of a module that is to move."""
     confirm_timeout: float = 2.0

@@ -21,6 +21,10 @@ Done = Callable[[Receiver], None]
 """Called once, when the receiver is complete or has failed."""
 
 
+Detour = Callable[[str, bytes], bool]
+"""Takes a frame for a topic, or says that it does not."""
+
+
 class Transfers:
     """Transfers in both directions, each named by its data topic. ``run`` must be running."""
 
@@ -32,6 +36,8 @@ class Transfers:
         self._receivers: dict[str, tuple[str, Receiver, Done]] = {}
         """Data topic -> credit topic, receiver, whom to tell."""
         self._listeners: dict[str, Callable[[bytes], None]] = {}
+        self._detours: dict[str, Detour] = {}
+        """Topic without its last level -> another way than the bus."""
         self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, topic: str, hear: Callable[[bytes], None]) -> None:
@@ -82,9 +88,17 @@ class Transfers:
         while True:
             for event in await self._bus.receive():
                 if isinstance(event, Received):
-                    self._on_frame(event.topic, event.payload)
+                    self.arrived(event.topic, event.payload)
 
-    def _on_frame(self, topic: str, frame: bytes) -> None:
+    def reroute(self, prefix: str, detour: Detour | None) -> None:
+        """Send what is for topics under ``prefix`` by another way, as long as it takes it."""
+        if detour is None:
+            self._detours.pop(prefix, None)
+        else:
+            self._detours[prefix] = detour
+
+    def arrived(self, topic: str, frame: bytes) -> None:
+        """A frame has come, by the bus or by a detour."""
         now = self._loop.time()
         if topic in self._senders:
             data_topic, sender = self._senders[topic]
@@ -106,7 +120,10 @@ class Transfers:
             done(receiver)
 
     def _publish(self, topic: str, frames: list[bytes]) -> None:
+        detour = self._detours.get(topic.rpartition("/")[0])
         for frame in frames:
+            if detour is not None and detour(topic, frame):
+                continue
             try:
                 self._bus.publish(topic, frame, qos=1)
             except BusError as error:  # the other side asks again

@@ -67,8 +67,17 @@ def serve_runtime(
         float | None,
         typer.Option(
             min=0,
-            help="Seconds for memory to leave while a module that moves still runs.",
+            help="Seconds for memory to leave again while a module that moves still runs; "
+            "0: it leaves when the module stands.",
             show_default="4",
+        ),
+    ] = None,
+    direct: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Own address at which others may dial for the memory of a module that moves, "
+            "past the broker. Not encrypted.",
         ),
     ] = None,
     label: Annotated[
@@ -96,6 +105,8 @@ def serve_runtime(
         chosen = replace(chosen, max_nmodules=max_modules)
     if precopy is not None:
         chosen = replace(chosen, precopy=precopy)
+    if direct is not None:
+        chosen = replace(chosen, direct=direct)
     configure_logging(settings, runtime=name)
     if exit_with_parent:
         end_with_stdin()

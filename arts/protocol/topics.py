@@ -152,6 +152,10 @@ class Topics:
         """Credits and re-requests for those."""
         return f"{self.proc}/snapshot/{migration}/pages-credit"
 
+    def snapshot_line(self, migration: str) -> str:
+        """Where the target may dial the source, and with which token (MessagePack)."""
+        return f"{self.proc}/snapshot/{migration}/line"
+
     def snapshot_kept(self, migration: str) -> str:
         """Identity (raw) of all that the target has kept of that; empty: nothing, no more."""
         return f"{self.proc}/snapshot/{migration}/kept"
