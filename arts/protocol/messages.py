@@ -358,8 +358,7 @@ class FreezeModule(MigrationCommand):
     """To the source: pause, drain the channels, send the snapshot. With ``rehearse`` it first
     tells the target, while the module still runs, where it last stood.
 
-    Reports: ``ahead`` (each second while memory leaves and the module still runs), then ``frozen``
-    (with digest and size) or ``refused`` (and the module runs on).
+    Reports: ``ahead`` (now and then, of memory), then ``frozen`` (digest, size) or ``refused``.
     """
 
     action: ClassVar = "freeze"
