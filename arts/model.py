@@ -136,6 +136,9 @@ class ChannelSpec:
     topic: str
     mode: Literal["r", "w", "rw"] = "rw"
     qos: int = 1
+    sequenced: bool = False
+    """Numbers travel in front of what is written; what is read comes without them, and not twice
+    (``arts.protocol.sequence``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from arts.bus.base import Delivery
 from arts.bus.topics import matches
 from arts.model import ChannelSpec
+from arts.protocol.sequence import Heard, Hearing, Stamp, read
 
 STDIN: Final = "stdin"
 """The path that means standard input."""
@@ -40,6 +41,8 @@ class Cut(NamedTuple):
     """To be acknowledged now, in this order."""
     carry: frozenset[int]
     """Receipts of untaken input that the broker will not hand over: the snapshot must."""
+    heard: tuple[Heard, ...]
+    """What the module has had of sequenced channels, including what is carried."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class _Entry:
     untaken: set[int] = field(default_factory=set)
     begun: bool = False
     """Whether one of several readers has taken it."""
+    stamp: Stamp | None = None
+    """Its number, if a sequenced channel reads it for the first time."""
 
 
 class Mark(NamedTuple):
@@ -59,6 +64,8 @@ class Mark(NamedTuple):
     """Receipts of untaken input that the checkpoint must contain."""
     entries: tuple[_Entry, ...]
     """What may be acknowledged once it is kept."""
+    heard: tuple[Heard, ...]
+    """As in ``Cut``."""
 
 
 class Inbox:
@@ -83,7 +90,10 @@ class Inbox:
         self._durable = durable
         self.owing = 0
         """Messages that are taken and wait for a checkpoint to be kept."""
-        self._readers = [(spec.topic, spec.path) for spec in channels if "r" in spec.mode]
+        self._readers = [
+            (spec.topic, spec.path, spec.sequenced) for spec in channels if "r" in spec.mode
+        ]
+        self._hearing = Hearing()
         self.filters: dict[str, int] = {}
         """What to subscribe to: topic filter -> QoS."""
         for spec in channels:
@@ -91,7 +101,7 @@ class Inbox:
                 qos = max(self.filters.get(spec.topic, 0), min(spec.qos, 1))
                 self.filters[spec.topic] = qos
         if stdin_topic is not None:
-            self._readers.append((stdin_topic, STDIN))
+            self._readers.append((stdin_topic, STDIN, False))
             self.filters[stdin_topic] = 1
         self._next_receipt = first_receipt
         self._high, self._low = high_water, low_water
@@ -99,6 +109,10 @@ class Inbox:
         self._untaken: dict[int, tuple[str, _Entry]] = {}
         self._owed: deque[_Entry] = deque()
         self._again: list[_Entry] = []
+
+    def remember(self, heard: Iterable[Heard]) -> None:
+        """What the module has had already, in another copy."""
+        self._hearing = Hearing(heard)
 
     @property
     def full(self) -> bool:
@@ -115,15 +129,29 @@ class Inbox:
             return []
         entry = _Entry(delivery)
         inputs = []
-        for topic_filter, path in self._readers:
-            if matches(topic_filter, delivery.topic):
-                inputs.append(Input(path, delivery.payload, self._next_receipt))
-                entry.untaken.add(self._next_receipt)
-                self._untaken[self._next_receipt] = (path, entry)
-                self._next_receipt += 1
+        for path, payload in self._addressed(entry):
+            inputs.append(Input(path, payload, self._next_receipt))
+            entry.untaken.add(self._next_receipt)
+            self._untaken[self._next_receipt] = (path, entry)
+            self._next_receipt += 1
         if delivery.qos:
             self._owed.append(entry)
         return inputs
+
+    def _addressed(self, entry: _Entry) -> list[tuple[str, bytes]]:
+        """Which paths read a message, and what; sequenced ones only what they have not had."""
+        topic, payload = entry.delivery.topic, entry.delivery.payload
+        readers = [(path, seq) for name, path, seq in self._readers if matches(name, topic)]
+        if not any(sequenced for _, sequenced in readers):
+            return [(path, payload) for path, _ in readers]
+        stamp, bare = read(payload)
+        if stamp is not None and not self._hearing.is_new(topic, stamp):
+            addressed = [(path, payload) for path, sequenced in readers if not sequenced]
+            # What came first is acknowledged first: its effect is kept when this one's turn comes.
+            entry.kept = not addressed
+            return addressed
+        entry.stamp = stamp
+        return [(path, bare if sequenced else payload) for path, sequenced in readers]
 
     def taken(self, receipt: int) -> None:
         """The module has taken the input with this receipt; ``settle`` afterwards."""
@@ -153,11 +181,12 @@ class Inbox:
         because the module will have acknowledged it when the checkpoint is used.
         """
         if not self._durable:
-            return Mark(frozenset(self._untaken), ())
+            return Mark(frozenset(self._untaken), (), self._heard(()))
         begun = tuple(self._owed)[: self._begun()]
         rest = tuple(self._owed)[len(begun) :]
-        kept = {receipt for entry in (*rest, *self._again) for receipt in entry.untaken}
-        return Mark(frozenset(self._untaken.keys() - kept), begun)
+        left = (*self._again, *rest)
+        kept = {receipt for entry in left for receipt in entry.untaken}
+        return Mark(frozenset(self._untaken.keys() - kept), begun, self._heard(left))
 
     def keep(self, mark: Mark) -> None:
         """The checkpoint is kept; ``settle`` afterwards."""
@@ -178,7 +207,16 @@ class Inbox:
         begun = 0 if self._durable else self._begun()
         acknowledge = tuple(self._owed.popleft().delivery for _ in range(begun))
         kept = {receipt for entry in self._owed for receipt in entry.untaken}
-        return Cut(acknowledge, frozenset(self._untaken.keys() - kept))
+        carry = frozenset(self._untaken.keys() - kept)
+        return Cut(acknowledge, carry, self._heard(self._owed))
+
+    def _heard(self, left: Iterable[_Entry]) -> tuple[Heard, ...]:
+        """What the module has had, but for what is left at the broker."""
+        return self._hearing.without(
+            Heard(entry.delivery.topic, entry.stamp)
+            for entry in left
+            if entry.untaken and entry.stamp is not None
+        )
 
     def _begun(self) -> int:
         """How many of the owed messages, from the first on, the module may have begun."""

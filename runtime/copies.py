@@ -64,6 +64,7 @@ class Copy:
         self.runner.hold(_HOST)
         self.traffic = Traffic(
             module,
+            generation,
             self.runner,
             topics=topics,
             outlet=outlet,
@@ -118,7 +119,7 @@ class Copy:
         """Make the instance of a snapshot, parked. Raises ``SnapshotError``."""
         assert self.program is not None
         self._lived = snapshot.lived_seconds
-        self.traffic.state = snapshot.traffic
+        self.traffic.restore(snapshot.traffic)
         nest, self.nest = self.nest, None
         if snapshot.base and nest is not None:
             self.runner.instance = nest.hatch(snapshot)

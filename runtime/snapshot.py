@@ -21,6 +21,7 @@ import zstandard
 
 from arts.bus.base import Publication
 from arts.errors import SnapshotError
+from arts.protocol.sequence import Heard
 
 FORMAT_VERSION: Final = 4
 MAGIC: Final = b"ARTSsnap"
@@ -95,6 +96,12 @@ class TrafficState:
     unconfirmed: tuple[Publication, ...] = ()
     """What it has published and the broker has not confirmed, oldest first: published again
     before the module goes on."""
+    origin: int = 0
+    """The generation at which it began from nothing."""
+    written: int = 0
+    """How many messages it has written to channels since then."""
+    heard: tuple[Heard, ...] = ()
+    """The last of each writer that it has had on sequenced channels."""
 
 
 @dataclass(frozen=True, slots=True)

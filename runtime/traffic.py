@@ -14,6 +14,7 @@ from arts.errors import BusError
 from arts.log import get_logger
 from arts.model import Durability
 from arts.protocol.messages import StartModule
+from arts.protocol.sequence import Heard, Stamp, stamped
 from arts.protocol.topics import Topics
 from runtime.channels import STDIN, Inbox, Mark
 from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine, Program
@@ -44,6 +45,7 @@ class Traffic:
     def __init__(
         self,
         module: StartModule,
+        generation: int,
         runner: Runner,
         *,
         topics: Topics,
@@ -57,6 +59,9 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._written = {spec.path: spec for spec in module.channels if "w" in spec.mode}
         self._inbox = Inbox(())
+        self._generation = self._origin = generation
+        self._messages = 0
+        """How many it has written to channels, in all its copies since it began from nothing."""
         self.state = TrafficState()
         """As of the last ``cut`` or ``mark``, or of the snapshot that this copy was made of."""
         self._session: Session | None = None
@@ -81,6 +86,12 @@ class Traffic:
             self._module.channels, stdin, first_receipt=first_receipt, durable=durable
         )
         return bool(self._inbox.filters or self._written)
+
+    def restore(self, state: TrafficState) -> None:
+        """Go on where another copy stood."""
+        self.state = state
+        self._origin, self._messages = state.origin, state.written
+        self._inbox.remember(state.heard)
 
     # ------------------------------------------------------------------------ out
 
@@ -141,6 +152,10 @@ class Traffic:
     def _write(self, path: str, payload: bytes) -> None:
         spec, session = self._written[path], self._session
         assert session is not None
+        self._messages += 1
+        if spec.sequenced:
+            stamp = Stamp(self._module.uuid, self._origin, self._generation, self._messages)
+            payload = stamped(stamp, payload)
         try:
             session.publish(Publication(spec.topic, payload, min(spec.qos, 1)))
         except BusError as error:
@@ -213,8 +228,9 @@ class Traffic:
 
     def cut(self) -> frozenset[int]:
         """Divide the input of the paused module for a move: receipts the snapshot must carry."""
+        self.drain()
         cut = self._inbox.cut()
-        self.state = TrafficState()
+        self.state = self._state(cut.heard)
         if self._session is not None:
             for delivery in cut.acknowledge:
                 self._session.acknowledge(delivery)
@@ -224,8 +240,14 @@ class Traffic:
         """Divide the input of the paused module for a checkpoint."""
         self.drain()
         unconfirmed = self._session.unacknowledged() if self._session is not None else ()
-        self.state = TrafficState(unconfirmed)
-        return self._inbox.mark()
+        mark = self._inbox.mark()
+        self.state = self._state(mark.heard, unconfirmed)
+        return mark
+
+    def _state(
+        self, heard: tuple[Heard, ...], unconfirmed: tuple[Publication, ...] = ()
+    ) -> TrafficState:
+        return TrafficState(unconfirmed, self._origin, self._messages, heard)
 
     def kept(self, mark: Mark) -> None:
         """The checkpoint is kept: what it includes the effect of is acknowledged."""

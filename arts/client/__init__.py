@@ -29,6 +29,7 @@ from arts.bus.mqtt import MqttBus
 from arts.client import exports
 from arts.client.connection import RealmConnection, answered
 from arts.client.modulefile import ModuleFile
+from arts.client.sequenced import SequencedWriter, unrepeated
 from arts.errors import BusError, FailedPrecondition, InvalidRequest, NotFound, ProgramError
 from arts.model import ModuleState
 from arts.protocol import codec
@@ -285,10 +286,19 @@ class Client:
             yield decode(messages)
 
     @asynccontextmanager
-    async def messages(self, *topic_filters: str) -> "AsyncIterator[AsyncIterator[Received]]":
-        """Whatever is published on any topics, from now on and retained messages first."""
+    async def messages(
+        self, *topic_filters: str, sequenced: bool = False
+    ) -> "AsyncIterator[AsyncIterator[Received]]":
+        """Whatever is published on any topics, from now on and retained messages first.
+
+        ``sequenced``: those of sequenced channels come without their numbers, and not twice.
+        """
         async with self._connection.listen(*topic_filters) as messages:
-            yield messages
+            yield unrepeated(messages) if sequenced else messages
+
+    def sequenced_writer(self, topic: str) -> SequencedWriter:
+        """Somebody who writes to a topic that modules read with a sequenced channel."""
+        return SequencedWriter(self.publish, topic)
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish anything, QoS 1. Raises ``BusError`` if too much is unsent."""

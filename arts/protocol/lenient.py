@@ -137,7 +137,10 @@ def _channel(item: Any) -> ChannelSpec:
         raise ValueError(f"channel {path}: a topic to write to cannot have wildcards")
     if qos not in (0, 1):
         raise ValueError(f"channel {path}: qos must be 0 or 1")
-    return ChannelSpec(path=path, topic=topic, mode=mode, qos=qos)
+    sequenced = item.get("sequenced", False)
+    if not isinstance(sequenced, bool):
+        raise ValueError(f"channel {path}: sequenced must be true or false")
+    return ChannelSpec(path=path, topic=topic, mode=mode, qos=qos, sequenced=sequenced)
 
 
 def _count(value: Any) -> Any:

@@ -82,6 +82,18 @@ async def test_a_module_with_channels_loses_no_input(realm: LocalRealm, client: 
         print(realm.broker.kind, talking.summary())
 
 
+async def test_a_sequenced_channel_repeats_nothing(realm: LocalRealm, client: Client) -> None:
+    async with conversation(client, interval=0.01, sequenced=True, **DURABLE) as (echo, talking):
+        await talking.answers.more(20)
+        for _ in range(2):
+            await kept(client, echo)
+            document = await lose_its_runtime(client, realm, echo)
+            assert document["restored_from"] is not None
+            await talking.answers.more(50)
+            await client.move(echo.uuid)
+        print(realm.broker.kind, talking.summary())
+
+
 async def test_always_is_a_checkpoint_before_each_acknowledgement(
     realm: LocalRealm, client: Client
 ) -> None:

@@ -260,6 +260,11 @@ class TestModules:
             ("channels", [{"path": "/ch/x", "topic": "t", "mode": "x"}], "mode must be"),
             ("channels", [{"path": "/ch/x", "topic": "t/#"}], "cannot have wildcards"),
             ("channels", [{"path": "/ch/x", "topic": "t", "qos": 2}], "qos must be 0 or 1"),
+            (
+                "channels",
+                [{"path": "/ch/x", "topic": "t", "sequenced": 1}],
+                "sequenced must be true or false",
+            ),
             ("program", "abc", "String should match pattern"),
             ("labels", [], "Input should be a valid dictionary"),
             ("limits", 5, "Input should be a dictionary"),

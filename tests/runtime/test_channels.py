@@ -78,7 +78,7 @@ def test_cut_carries_only_what_may_have_been_begun() -> None:
     assert receipts == [100, 101, 102, 103]
     inbox.taken(100)
     assert inbox.settle() == [message(0)]
-    acknowledge, carry = inbox.cut()
+    acknowledge, carry = inbox.cut()[:2]
     assert acknowledge == (message(1),)  # the module may have read a part of it
     assert carry == {101}
 
@@ -93,7 +93,7 @@ def test_cut_carries_holes_before_the_last_taken() -> None:
         message(5),
     )
     inbox.taken(b3)
-    acknowledge, carry = inbox.cut()
+    acknowledge, carry = inbox.cut()[:2]
     assert [d.receipt for d in acknowledge] == [0, 1, 2, 3, 4]
     assert carry == {a0, a1, a2, _b4}
 
@@ -101,7 +101,7 @@ def test_cut_carries_holes_before_the_last_taken() -> None:
 def test_cut_carries_qos_0_which_no_broker_repeats() -> None:
     inbox = Inbox([RW])
     _, _, third = take(inbox, message(0), message(1), message(2, qos=0))
-    acknowledge, carry = inbox.cut()
+    acknowledge, carry = inbox.cut()[:2]
     assert acknowledge == (message(0),)
     assert third in carry
     assert len(carry) == 2
@@ -125,7 +125,7 @@ def test_a_message_that_one_of_two_readers_took_is_carried_for_the_other() -> No
     receipts = take(inbox, message(1, "t"), message(2, "t"), message(3, "t"))
     inbox.taken(receipts[0])
     inbox.taken(receipts[2])
-    acknowledge, carry = inbox.cut()
+    acknowledge, carry = inbox.cut()[:2]
     assert [d.receipt for d in acknowledge] == [1, 2, 3]
     assert carry == {receipts[1], receipts[3], receipts[4], receipts[5]}
 
@@ -150,7 +150,7 @@ def test_a_lost_session_brings_nothing_back() -> None:
     inbox.detach()
     inbox.expect_nothing()
     assert len(take(inbox, Delivery("t/a", b"m1", 1, False, 7))) == 1
-    assert inbox.cut() == ((), {first})
+    assert inbox.cut()[:2] == ((), {first})
 
 
 def test_qos_0_is_never_taken_for_a_redelivery() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from arts.bus.base import Publication
 from arts.errors import SnapshotError
+from arts.protocol.sequence import Heard, Stamp
 from runtime.snapshot import (
     BLOCK,
     FORMAT_VERSION,
@@ -71,6 +72,7 @@ snapshots = st.builds(
         unconfirmed=st.lists(st.builds(Publication, st.text(), st.binary(), st.integers(0, 1))).map(
             tuple
         ),
+        heard=st.just((Heard("t", Stamp("m", 1, 2, 3)),)),
     ),
 )
 

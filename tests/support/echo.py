@@ -21,11 +21,16 @@ _PAUSE = 0.005
 class Conversation:
     """One message after the other; the answers as they come."""
 
-    def __init__(self, client: Client, topic: str, end: str) -> None:
+    def __init__(self, client: Client, topic: str, end: str, *, sequenced: bool = False) -> None:
         self.judge: Callable[[], None] = self.assert_exactly_once
         """What must be true of the answers in the end; a test may expect less."""
         self.answers: Observer[str] = Observer()
         self._client = client
+        self._sequenced = sequenced
+        writer = client.sequenced_writer(f"{topic}/in")
+        self._say: Callable[[bytes], None] = (
+            writer.publish if sequenced else lambda said: client.publish(f"{topic}/in", said)
+        )
         self._topic = topic
         self._end = end
         self.sent = 0
@@ -43,20 +48,19 @@ class Conversation:
             while due <= loop.time():
                 self.sent += 1
                 due += interval
-                self._client.publish(
-                    f"{self._topic}/in", f"message {self.sent}{self._end}".encode()
-                )
+                self._say(f"message {self.sent}{self._end}".encode())
             await asyncio.sleep(max(_PAUSE, due - loop.time()))
 
     async def listen(self) -> None:
         """Collect answers until cancelled."""
-        async with self._client.messages(f"{self._topic}/out") as messages:
+        topic = f"{self._topic}/out"
+        async with self._client.messages(topic, sequenced=self._sequenced) as messages:
             async for message in messages:
                 self.answers.add(message.payload.decode().removesuffix(self._end))
 
     async def finish(self) -> None:
         """Say the last word and wait for its answer: whatever came twice has come by then."""
-        self._client.publish(f"{self._topic}/in", f"{_LAST}{self._end}".encode())
+        self._say(f"{_LAST}{self._end}".encode())
         await self.answers.until(lambda seen: _LAST in seen)
 
     def assert_exactly_once(self) -> None:
@@ -85,18 +89,25 @@ class Conversation:
 
 @asynccontextmanager
 async def conversation(
-    client: Client, *, interval: float, program: str = "echo", end: str = "", **fields: Any
+    client: Client,
+    *,
+    interval: float,
+    program: str = "echo",
+    end: str = "",
+    sequenced: bool = False,
+    **fields: Any,
 ) -> AsyncIterator[tuple[Watched, Conversation]]:
     """An ``echo`` module (or one like it) that is talked to; judged at the end.
 
     ``end``: what it takes as the end of a message, if a message of its own is not enough.
+    ``sequenced``: both channels number what is written.
     """
     topic = unique(f"{client.topics.realm}/echo")
     channels = [
-        {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r"},
-        {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w"},
+        {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r", "sequenced": sequenced},
+        {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w", "sequenced": sequenced},
     ]
-    talking = Conversation(client, topic, end)
+    talking = Conversation(client, topic, end, sequenced=sequenced)
     listener = asyncio.create_task(talking.listen(), name="answers of echo")
     try:
         async with module(
