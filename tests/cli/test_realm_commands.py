@@ -95,8 +95,8 @@ def test_run_with_channels(arts: Cli) -> None:
             "--name", name)  # fmt: skip
     channels = document(arts, name)["channels"]
     assert channels == [
-        {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r", "qos": 1},
-        {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w", "qos": 1},
+        {"path": "/ch/in", "topic": f"{topic}/in", "mode": "r", "qos": 1, "sequenced": False},
+        {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w", "qos": 1, "sequenced": False},
     ]
     arts.ok("rm", "--force", name)
 
