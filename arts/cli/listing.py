@@ -246,6 +246,9 @@ def render_document(document: Document) -> Group:
 def _plain(key: str, value: Any) -> str:
     if key == "created_at":
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    if key == "guarantees":
+        promised = ((path, way, text) for path, ways in value.items() for way, text in ways.items())
+        return "\n".join(f"{path} {way}: {text}" for path, way, text in promised)
     if isinstance(value, dict):
         return ", ".join(f"{name}={item}" for name, item in value.items() if item is not None)
     if isinstance(value, list):

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -47,15 +47,19 @@ def register(app: typer.Typer) -> None:
     app.command("rm")(remove)
 
 
-def parse_channel(text: str) -> dict[str, str]:
-    """``PATH=TOPIC[:r|w|rw]`` as a channel. Raises ``typer.BadParameter``."""
+_CHANNEL: Final = "PATH=TOPIC[:r|w|rw][:sequenced]"
+
+
+def parse_channel(text: str) -> Document:
+    """``_CHANNEL`` as a channel. Raises ``typer.BadParameter``."""
     path, separator, topic = text.partition("=")
     if not separator:
-        raise typer.BadParameter(f"{text!r} is not PATH=TOPIC[:r|w|rw]")
-    head, colon, mode = topic.rpartition(":")
-    if colon and mode in ("r", "w", "rw"):
-        return {"path": path, "topic": head, "mode": mode}
-    return {"path": path, "topic": topic, "mode": "rw"}
+        raise typer.BadParameter(f"{text!r} is not {_CHANNEL}")
+    bare = topic.removesuffix(":sequenced")
+    head, colon, mode = bare.rpartition(":")
+    if not colon or mode not in ("r", "w", "rw"):
+        head, mode = bare, "rw"
+    return {"path": path, "topic": head, "mode": mode, "sequenced": bare != topic}
 
 
 def run_module(
@@ -74,7 +78,7 @@ def run_module(
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option("--channel", "-c", help="PATH=TOPIC[:r|w|rw], repeatable."),
+        typer.Option("--channel", "-c", help=f"{_CHANNEL}, repeatable."),
     ] = None,
     parent: Annotated[str | None, typer.Option(help="Only on this runtime.")] = None,
     profile: Annotated[

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from arts.model import Module, Program, Runtime
+from arts.realm.guarantees import guarantees
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation
 
@@ -59,6 +60,9 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
         "args": list(spec.args),
         "env": list(spec.env),
         "channels": [asdict(channel) for channel in spec.channels],
+        "guarantees": {
+            channel.path: guarantees(channel, spec.durability) for channel in spec.channels
+        },
         "on_runtime_lost": str(spec.on_runtime_lost),
         "on_crash": str(spec.on_crash),
         "durability": str(spec.durability),

@@ -111,17 +111,20 @@ def test_an_entry_of_the_journal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "path", "topic", "mode"),
+    ("written", "path", "topic", "mode", "sequenced"),
     [
-        ("/ch/in=a/b:r", "/ch/in", "a/b", "r"),
-        ("/ch/out=a/b:w", "/ch/out", "a/b", "w"),
-        ("/ch/x=a/b", "/ch/x", "a/b", "rw"),
-        ("/ch/x=a:b", "/ch/x", "a:b", "rw"),
-        ("/ch/x=a:rw", "/ch/x", "a", "rw"),
+        ("/ch/in=a/b:r", "/ch/in", "a/b", "r", False),
+        ("/ch/out=a/b:w", "/ch/out", "a/b", "w", False),
+        ("/ch/x=a/b", "/ch/x", "a/b", "rw", False),
+        ("/ch/x=a:b", "/ch/x", "a:b", "rw", False),
+        ("/ch/x=a:rw", "/ch/x", "a", "rw", False),
+        ("/ch/x=a:r:sequenced", "/ch/x", "a", "r", True),
+        ("/ch/x=a:sequenced", "/ch/x", "a", "rw", True),
     ],
 )
-def test_channels(written: str, path: str, topic: str, mode: str) -> None:
-    assert parse_channel(written) == {"path": path, "topic": topic, "mode": mode}
+def test_channels(written: str, path: str, topic: str, mode: str, sequenced: bool) -> None:
+    channel = {"path": path, "topic": topic, "mode": mode, "sequenced": sequenced}
+    assert parse_channel(written) == channel
 
 
 def test_channels_that_are_none() -> None:

@@ -44,7 +44,7 @@ def test_every_field_is_described(generate: Any) -> None:
 def test_every_command_and_setting_is_described(generate: Any) -> None:
     commands = generate.command_reference()
     assert "## arts migrate" in commands
-    assert "| `--channel` `-c` | | PATH=TOPIC[:r\\|w\\|rw], repeatable. |" in commands
+    assert "| `--channel` `-c` | | PATH=TOPIC[:r\\|w\\|rw][:sequenced], repeatable. |" in commands
     assert "exit-with-parent" not in commands, "it is hidden"
     settings = generate.settings_reference()
     assert "| `liveness.lost_after` | `PositiveFloat` | `10.0` | From suspicion" in settings
