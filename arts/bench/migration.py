@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from arts import migratable
 from arts.bench.memory import measure_memory
+from arts.bench.slowdown import measure_slowdown
 from arts.bench.statistics import milliseconds, percentile
 from arts.client import Client
 from runtime.engines.base import InstanceSpec, Paused
@@ -23,6 +24,8 @@ from runtime.engines.wasmtime import WasmtimeEngine
 
 MODULES: Final[dict[str, tuple[str, ...]]] = {"counter": ("10",), "queens": ("15",)}
 """Program -> arguments that keep it busy for longer than the benchmark."""
+_SLOWED: Final = 72
+"""MiB of the module that is slowed down while its memory leaves."""
 QUEENS: Final = Path("wasm-apps/queens/queens.wasm")
 
 Progress = Callable[[str], None]
@@ -60,6 +63,10 @@ async def measure(
             result[f"{program}_snapshot_bytes"] = size
     if sizes:
         result |= await measure_memory(broker, moves, sizes, rates, progress)
+        for rate in rates:
+            name = f"slowdown_{_SLOWED:g}mib_{rate:g}mbps"
+            slowdown = await asyncio.to_thread(measure_slowdown, _SLOWED, rate, progress=progress)
+            result[name] = round(slowdown, 3)
     progress("pausing queens")
     pauses = await asyncio.to_thread(pause_latencies, QUEENS, samples=moves * 2)
     return result | {
