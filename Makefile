@@ -29,7 +29,7 @@ setup: $(VENV)/.installed  ## install ARTS into .venv
 setup-dev: $(VENV)/.installed-dev  ## ... and what its tests need
 	@sh tests/setup.sh
 
-demo: setup  ## the main job, end to end: three modules move between runtimes while they run
+demo: setup  ## the main job, end to end: four modules move between runtimes while they run
 	@$(BIN)/arts demo
 
 up: setup  ## start a realm and leave it running; Ctrl-C stops it

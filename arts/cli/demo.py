@@ -1,4 +1,4 @@
-"""``arts demo``: start a realm, move three modules about while they run, judge what was seen."""
+"""``arts demo``: start a realm, move four modules about while they run, judge what was seen."""
 
 import asyncio
 import statistics
@@ -28,7 +28,7 @@ def demo(
     ] = "auto",
     rounds: Annotated[int, typer.Option(min=1, help="How often each module moves.")] = 5,
 ) -> None:
-    """Three modules move between two runtimes while they run, and lose nothing."""
+    """Four modules move between two runtimes while they run, and lose nothing."""
     verdicts = asyncio.run(_demo(broker, rounds))
     out.print()
     for verdict in verdicts:

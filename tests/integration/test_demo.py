@@ -1,4 +1,4 @@
-"""``arts demo`` as a user runs it: a realm from nothing, three modules on the move, a verdict."""
+"""``arts demo`` as a user runs it: a realm from nothing, four modules on the move, a verdict."""
 
 import asyncio
 import sys
@@ -22,5 +22,5 @@ async def test_the_demo_loses_nothing(kind: str) -> None:
     output, _ = await process.communicate()
     text = output.decode()
     assert process.returncode == 0, text
-    for name in ("counter", "queens", "echo"):
+    for name in ("counter", "queens", "echo", "box"):
         assert f"✓ {name}" in text, text

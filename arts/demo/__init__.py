@@ -1,8 +1,9 @@
-"""The main job in under a minute: three modules move between runtimes while they run.
+"""The main job in under a minute: four modules move between runtimes while they run.
 
-A counter that must not skip or repeat, a computation that must come out the same, and an echo that
-must answer each message exactly once. Talks to a realm as anybody would, through ``arts.client``;
-the verdict is made of what an observer saw on the broker, not of what anybody claims.
+A counter that must not skip or repeat, a computation that must come out the same, an echo that
+must answer each message exactly once, and a box in a scene that must not stutter. Talks to a realm
+as anybody would, through ``arts.client``; the verdict is made of what an observer saw on the
+broker, not of what anybody claims.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 
 from arts.bus.base import Received
 from arts.client import Client
+from arts.demo.box import Sight
 from arts.errors import FailedPrecondition
 
 QUEENS = "13"
@@ -55,19 +57,21 @@ Report = Callable[[list[Traveller]], None]
 
 
 async def run_demo(client: Client, report: Report, *, rounds: int = ROUNDS) -> list[Verdict]:
-    """Start the three modules, move each ``rounds`` times, judge. ``report`` shows progress."""
+    """Start the four modules, move each ``rounds`` times, judge. ``report`` shows progress."""
     async with AsyncExitStack() as stack:
         counter = await _start(client, stack, "counter", args=("10",))
         queens = await _start(client, stack, "queens", args=(QUEENS,))
         at_rest = await _start(client, stack, "queens", name="queens-at-rest", args=(QUEENS,))
         echo, post = await _start_echo(client, stack)
-        travellers = [counter, queens, echo]
+        box, sight = await _start_box(client, stack)
+        travellers = [counter, queens, echo, box]
         for traveller in travellers:
             await client.wait_state(traveller.uuid, {"running"}, timeout=60)
             traveller.state = "running"
             report(travellers)
         posting = asyncio.create_task(post.send(), name="echo messages")
         stack.callback(posting.cancel)
+        sight.moving_since = asyncio.get_running_loop().time()
         for _ in range(rounds):
             for traveller in travellers:
                 await _move(client, traveller)
@@ -81,11 +85,13 @@ async def run_demo(client: Client, report: Report, *, rounds: int = ROUNDS) -> l
         await post.settle(timeout=10)
         await client.delete(counter.uuid)
         await client.delete(echo.uuid)
+        await client.delete(box.uuid, force=True)
         report(travellers)
         return [
             judge_counter(counter.lines, len(counter.moves)),
             judge_queens(queens.lines, at_rest.lines, len(queens.moves)),
             post.judge(len(echo.moves)),
+            Verdict("box", *sight.judge(len(box.moves))),
         ]
 
 
@@ -172,6 +178,20 @@ async def _start_echo(client: Client, stack: AsyncExitStack) -> tuple[Traveller,
         {"path": "/ch/out", "topic": f"{topic}/out", "mode": "w"},
     ]
     return await _start(client, stack, "echo", channels=channels), post
+
+
+# ---------------------------------------------------------------------------- the box
+
+
+async def _start_box(client: Client, stack: AsyncExitStack) -> tuple[Traveller, Sight]:
+    topic = f"{client.topics.realm}/s/demo/{uuid.uuid4().hex[:8]}/o/box_1"
+    sight = Sight()
+    messages = await stack.enter_async_context(client.messages(topic))
+    looking = asyncio.create_task(sight.look(messages), name="looking at the box")
+    stack.callback(looking.cancel)
+    channels = [{"path": "/ch/scene", "topic": topic, "mode": "w"}]
+    box = await _start(client, stack, "moving-box", name="box", channels=channels)
+    return box, sight
 
 
 # ---------------------------------------------------------------------------- verdicts
