@@ -25,6 +25,8 @@ from runtime.settings import RuntimeSettings
 from runtime.shadow import Shadow
 from runtime.transfers import Transfers
 
+_TURN: Final = 0.06
+"""Seconds for a module's turn to end by itself: a little more than a turn usually has."""
 _INLINE: Final = 4 * 1024 * 1024
 """Bytes of a module or snapshot that are handled at once; larger ones go to a thread, which costs
 latency but keeps the loop free."""
@@ -124,6 +126,9 @@ class Moves:
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
             raise SnapshotError(copy.program.refusal or "this instance cannot be moved")
+        # At the end of a turn it mostly waits, and where it waits it has stood before: the target is
+        # prepared for that, and need not make continuations while the module stands.
+        await copy.runner.standstill(_TURN)
         if not await copy.pause(self._settings.pause_timeout):
             raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
         return time.time()
