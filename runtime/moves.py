@@ -126,8 +126,8 @@ class Moves:
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
             raise SnapshotError(copy.program.refusal or "this instance cannot be moved")
-        # At the end of a turn it mostly waits, and where it waits it has stood before: the target is
-        # prepared for that, and need not make continuations while the module stands.
+        # At the end of a turn it mostly waits, and where it waits it has stood before: the target
+        # is prepared for that, and need not make continuations while the module stands.
         await copy.runner.standstill(_TURN)
         if not await copy.pause(self._settings.pause_timeout):
             raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
