@@ -10,10 +10,12 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from arts.bus.mqtt import MqttBus
+from arts.bus.probe import probe_takeover
 from arts.bus.session import MqttSession
 from arts.errors import ArtsError
 from arts.log import configure, get_logger
@@ -39,11 +41,17 @@ def main(settings: RuntimeSettings, *, exit_with_stdin: bool = False) -> int:
 
 
 async def _run(settings: RuntimeSettings, exit_with_stdin: bool) -> None:
+    def make_session(client_id: str) -> MqttSession:
+        return MqttSession(settings.broker, client_id)
+
     agent = Agent(
         settings,
         make_bus=lambda client_id, will: MqttBus(settings.broker, client_id, will=will),
-        make_session=lambda client_id: MqttSession(settings.broker, client_id),
+        make_session=make_session,
         engine=WasmtimeEngine(settings.data_dir / "compiled"),
+        probe=None
+        if settings.trust_broker
+        else partial(probe_takeover, make_session, settings.realm),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,6 +89,7 @@ def _settings(arguments: list[str] | None = None) -> tuple[RuntimeSettings, argp
     parser.add_argument("--keepalive", type=float)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--trust-broker", action="store_true")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--exit-with-stdin", action="store_true")
     options = parser.parse_args(arguments)
@@ -90,6 +99,7 @@ def _settings(arguments: list[str] | None = None) -> tuple[RuntimeSettings, argp
         broker=options.broker,
         name=options.name,
         uuid=options.uuid,
+        trust_broker=options.trust_broker,
         labels=dict(label.split("=", 1) for label in options.label),
     )
     chosen = {

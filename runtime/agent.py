@@ -42,6 +42,7 @@ from runtime.outlet import Outlet
 from runtime.programs import ProgramCache, Programs, ProgramSource
 from runtime.settings import RuntimeSettings
 from runtime.transfers import Transfers
+from runtime.trust import Probe, Trust
 from runtime.workers import Workers
 
 log = get_logger(__name__)
@@ -60,7 +61,8 @@ MakeSession = Callable[[str], Session]
 class Agent:
     """A runtime. ``run`` it once; ``stop`` ends it from the same thread.
 
-    ``make_bus`` and ``make_session`` make its connections, so that it knows no broker.
+    ``make_bus`` and ``make_session`` make its connections, so that it knows no broker;
+    ``probe`` tells whether theirs can hand a module's session over (None: it is trusted).
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Agent:
         make_bus: MakeBus,
         make_session: MakeSession,
         engine: Engine,
+        probe: Probe | None = None,
     ) -> None:
         self._settings = settings
+        self._trust = Trust(probe)
         self._make_bus, self._make_session = make_bus, make_session
         self._engine = engine
         self._topics = Topics(settings.realm)
@@ -254,7 +258,7 @@ class Agent:
 
     async def _load(self, copy: Copy) -> None:
         try:
-            session = copy.equip(await self._programs.load(copy.module.program))
+            session = await self._equip(copy)
             copy.start()
         except Exception as error:
             self._emit(ev.LoadFailed(copy.number, *fault_of(error, copy.module.uuid)))
@@ -263,12 +267,18 @@ class Agent:
 
     async def _prepare(self, copy: Copy, migration: str) -> None:
         try:
-            session = copy.equip(await self._programs.load(copy.module.program))
+            session = await self._equip(copy)
             await self._moves.expect(copy, migration)
         except Exception as error:
             self._emit(ev.LoadFailed(copy.number, *fault_of(error, copy.module.uuid)))
         else:
             self._emit(ev.ModuleLoaded(copy.number, session))
+
+    async def _equip(self, copy: Copy) -> bool:
+        needs_session = copy.equip(await self._programs.load(copy.module.program))
+        if needs_session:
+            await self._trust.require()
+        return needs_session
 
     async def _connect(self, copy: Copy) -> None:
         session = self._make_session(f"{self._settings.realm}-module-{copy.module.uuid}")

@@ -44,6 +44,8 @@ class RuntimeSettings:
     continuations take a busy machine seconds. A lost answer delays the move by all of it."""
     precopy: float = 4.0
     """For memory to leave a module that is to move, while it still runs; 0: none does."""
+    trust_broker: bool = False
+    """Give the sessions of modules to the broker without trying whether it can hand them over."""
     direct: str = ""
     """Address of this machine at which the target of a move may dial, so that large memories need
     not pass through the broker; empty: none may, and this runtime dials nobody."""

@@ -75,6 +75,7 @@ def examine(settings: "Settings", broker: str | None, realm: str | None) -> Iter
     yield _checked("network", _loopback)
     yield _checked("data directory", lambda: _writable(settings.data_dir))
     yield _realm(broker, realm)
+    yield from _sessions(broker, realm)
 
 
 def _python() -> Finding:
@@ -150,6 +151,26 @@ async def _ask(broker: str, realm: str) -> str:
         document = await client.query("realm")
     counts = f"{len(document['runtimes'])} runtimes, {len(document['modules'])} modules"
     return f"{realm!r} at {broker.rsplit('@', 1)[-1]}: {counts}"
+
+
+def _sessions(broker: str | None, realm: str | None) -> Iterator[Finding]:
+    """Whether modules with channels can move at the broker, as far as there is one to ask."""
+    from arts.bus.probe import probe_takeover
+    from arts.bus.session import MqttSession
+
+    try:
+        url, name = locate(broker, realm)
+    except ArtsError:
+        return
+    try:
+        reason = asyncio.run(probe_takeover(lambda client: MqttSession(url, client), name))
+    except ArtsError as error:
+        yield Finding("sessions", "error", str(error))
+        return
+    if reason is not None:
+        yield Finding("sessions", "error", f"modules with channels cannot run: {reason}")
+    else:
+        yield Finding("sessions", "ok", "the broker hands the sessions of modules over")
 
 
 def _table(findings: list[Finding]) -> Table:

@@ -80,6 +80,14 @@ def serve_runtime(
             "past the broker. Not encrypted.",
         ),
     ] = None,
+    trust_broker: Annotated[
+        bool,
+        typer.Option(
+            "--trust-broker",
+            envvar="ARTS_TRUST_BROKER",
+            help="Do not try whether the broker can hand over the session of a module.",
+        ),
+    ] = False,
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE, repeatable.")
     ] = None,
@@ -100,6 +108,7 @@ def serve_runtime(
         broker=url,
         name=name,
         labels=parse_labels(label or ()),
+        trust_broker=trust_broker,
     )
     if max_modules is not None:
         chosen = replace(chosen, max_nmodules=max_modules)
