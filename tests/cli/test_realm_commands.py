@@ -207,3 +207,4 @@ def test_doctor_finds_the_realm(arts: Cli) -> None:
     findings = {f["check"]: f for f in json.loads(arts.ok("doctor", "--json"))}
     assert findings["realm"]["verdict"] == "ok"
     assert "2 runtimes" in findings["realm"]["detail"]
+    assert findings["sessions"]["verdict"] == "ok"

@@ -10,6 +10,7 @@ import pytest
 import arts as package
 from arts.migratable import describe
 from tests.cli.conftest import APPS, Cli
+from tests.support.foreign import foreign_broker
 
 
 def test_help_and_version(lonely: Cli) -> None:
@@ -94,6 +95,16 @@ def test_doctor_finds_what_is_wrong(lonely: Cli, tmp_path: Path) -> None:
     findings = {f["check"]: f for f in json.loads(result.stdout)}
     assert findings["data directory"]["verdict"] == "error"
     assert findings["realm"]["verdict"] == "error"
+    assert findings["sessions"]["verdict"] == "warning"
+
+
+def test_doctor_finds_a_broker_that_cannot_hand_sessions_over(lonely: Cli, tmp_path: Path) -> None:
+    with foreign_broker("nats", tmp_path) as url:
+        result = lonely("doctor", "--json", "--broker", url)
+    assert result.exit_code == 1
+    findings = {f["check"]: f for f in json.loads(result.stdout)}
+    assert findings["sessions"]["verdict"] == "error"
+    assert "did not come again" in findings["sessions"]["detail"]
 
 
 def test_migratable(lonely: Cli, tmp_path: Path) -> None:

@@ -27,8 +27,6 @@ jetstream {{ store_dir: "{directory}" }}
 mqtt {{ listen: "127.0.0.1:{port}" }}
 """
 
-FOREIGN_KINDS = ("nats", "aedes")
-
 
 @contextmanager
 def foreign_broker(kind: str, directory: Path) -> Iterator[str]:
