@@ -146,7 +146,7 @@ async def test_settings_of_scenes(number: int, tmp_path: Path) -> None:
 
 
 async def test_a_broker_of_ones_own(tmp_path: Path) -> None:
-    supervisor, runtime = script(HOWTO / "use-your-broker.md")
+    supervisor, runtime, doctor = script(HOWTO / "use-your-broker.md")
     async with open_broker("embedded", tmp_path / "broker") as broker:
         env = {"ARTS_DATA_DIR": str(tmp_path / "data")}
 
@@ -162,6 +162,8 @@ async def test_a_broker_of_ones_own(tmp_path: Path) -> None:
             async with asyncio.timeout(PATIENCE):
                 while "gateway" not in await online(client):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
+            said = await run(*ARTS, *at(doctor), cwd=tmp_path)
+            assert re.search(r"sessions +ok", said)
 
 
 async def test_a_deployment_of_old(tmp_path: Path) -> None:
