@@ -134,7 +134,7 @@ def found(name: str, ratio: float, *, interpreter: bool = False) -> Found:
         compile_seconds=both,
         rss_mb=both,
         pauses={RESPONSIVE: pauses, THROUGHPUT: pauses},
-        moved=Moved(ratio, 0.004 * ratio, 0.001),
+        moved=Moved(ratio, 0.004 * ratio, 0.001, 0.0005, 2000),
         v8=InV8(steady, steady),
     )
 

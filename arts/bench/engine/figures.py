@@ -110,6 +110,10 @@ def _moves(found: Sequence[Found], interpreters: set[str]) -> dict[str, Any]:
     overhead = {name: round(move.overhead, 3) for name, move in moved.items()}
     figures = _with_means("", "resumed_overhead", overhead, interpreters)
     figures["resumed_overhead_max"] = max(overhead.values(), default=None)
+    figures["snapshot_bytes_of"] = {name: move.snapshot_bytes for name, move in moved.items()}
+    figures["capture_ms_of"] = {
+        name: milliseconds(move.capture_seconds) for name, move in moved.items()
+    }
     for kind in ("cold", "warm"):
         each = {
             name: milliseconds(getattr(move, f"{kind}_seconds")) for name, move in moved.items()

@@ -16,7 +16,7 @@ from arts.bench.engine.pauses import load, spec_of, start
 from arts.bench.engine.programs import Program
 from runtime.engines.base import Exited, Instance, Outcome, Paused
 from runtime.engines.wasmtime import MovableProgram
-from runtime.snapshot import Snapshot
+from runtime.snapshot import Snapshot, decode, encode
 
 _FIRST_PART: Final = 0.25
 _ATTEMPTS: Final = 5
@@ -25,21 +25,26 @@ _ATTEMPTS: Final = 5
 @dataclass(frozen=True)
 class Moved:
     """``overhead`` 1 is as fast as never moved. ``cold``: restored where nothing of the stack had
-    been seen; ``warm``: where continuations of its points had been made before."""
+    been seen; ``warm``: where continuations of its points had been made before. ``capture``: until
+    its state is ``snapshot_bytes`` to be sent."""
 
     overhead: float
     cold_seconds: float
     warm_seconds: float
+    capture_seconds: float
+    snapshot_bytes: int
 
 
 def measure(prepared: bytes, program: Program, rounds: int) -> Moved:
     """Move it ``rounds`` times."""
     loaded = load(prepared)
-    ratios, warm = [], []
+    ratios, warm, captures = [], [], []
     with ThreadPoolExecutor(1) as worker:
         expected = _whole(loaded, program, worker)
         for _ in range(rounds):
-            first, snapshot = _first_part(loaded, program, worker, expected)
+            first, capture, data = _first_part(loaded, program, worker, expected)
+            captures.append(capture)
+            snapshot = decode(data)
             _restored(loaded, program, snapshot)[1].close()
             seconds, instance = _restored(loaded, program, snapshot)
             warm.append(seconds)
@@ -51,7 +56,13 @@ def measure(prepared: bytes, program: Program, rounds: int) -> Moved:
         seconds, instance = _restored(load(prepared), program, snapshot)
         instance.close()
         cold.append(seconds)
-    return Moved(statistics.median(ratios), statistics.median(cold), statistics.median(warm))
+    return Moved(
+        overhead=statistics.median(ratios),
+        cold_seconds=statistics.median(cold),
+        warm_seconds=statistics.median(warm),
+        capture_seconds=statistics.median(captures),
+        snapshot_bytes=len(data),
+    )
 
 
 def _whole(loaded: MovableProgram, program: Program, worker: Executor) -> float:
@@ -68,8 +79,8 @@ def _to_the_end(instance: Instance, worker: Executor) -> float:
 
 def _first_part(
     loaded: MovableProgram, program: Program, worker: Executor, expected: float
-) -> tuple[float, Snapshot]:
-    """CPU seconds until it was paused, and its state then."""
+) -> tuple[float, float, bytes]:
+    """CPU seconds until it was paused, seconds to capture it, and its state then."""
     for attempt in range(1, _ATTEMPTS + 1):
         instance = start(loaded, program)
         timer = threading.Timer(expected * _FIRST_PART / attempt, instance.request_pause)
@@ -78,7 +89,9 @@ def _first_part(
         timer.cancel()
         try:
             if isinstance(outcome, Paused):
-                return seconds, instance.snapshot(())
+                begin = time.perf_counter()
+                data = encode(instance.snapshot(()))
+                return seconds, time.perf_counter() - begin, data
         finally:
             instance.close()
     raise RuntimeError(f"{program.name} could not be paused")
