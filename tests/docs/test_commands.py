@@ -104,6 +104,9 @@ async def test_what_the_reader_types(page: Path, realm: LocalRealm, tmp_path: Pa
             assert re.search(r"moved from runtime-\d to runtime-\d: [\d.]+ ms downtime", output)
         if line.startswith("logs"):
             assert re.match(r"count \d+\n", output)
+    async with Client.connect(realm.broker_url, realm.name) as client:
+        for module in (await client.query("realm"))["modules"]:
+            await client.delete(module["uuid"], force=True)  # the next page begins with "counter"
 
 
 @pytest.mark.slow

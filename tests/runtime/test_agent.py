@@ -142,7 +142,8 @@ async def test_it_registers_with_all_that_the_realm_must_know(fleet: Fleet) -> N
     (request,) = fleet.registrations
     assert (request.uuid, request.name, request.max_nmodules) == ("a", "a", 7)
     assert request.labels == {"site": "lab"}
-    assert request.features == {"events", "programs", "snapshot", "foresee", "checkpoint"}
+    features = {"events", "programs", "snapshot", "foresee", "checkpoint", "hold"}
+    assert request.features == features
     assert request.instance == agent.instance
     assert request.ka_interval_sec == 3.0
     assert request.engine == fleet.engine.name
