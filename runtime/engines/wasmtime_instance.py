@@ -239,6 +239,16 @@ class MovableInstance(Hosted):
         with self._standing():
             return self._capture(carry, shadow)
 
+    def stats(self) -> Stats:
+        """What it has used. Its memory as it is now: a first turn may last long, and fill much."""
+        if self._reading.acquire(blocking=False):
+            try:
+                if not self._closed:
+                    self._measure()
+            finally:
+                self._reading.release()
+        return super().stats()
+
     def points(self) -> Collection[ResumePoint]:
         """Where it last stood: here or, if it has come from elsewhere, there."""
         try:
