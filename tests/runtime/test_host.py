@@ -387,3 +387,18 @@ def test_no_checkpoint_of_what_does_not_run(driver: Driver) -> None:
     assert driver.tell(checkpoint()) == ["refused"]
     assert "loading" in str(driver.last.detail)
     assert driver.tell(checkpoint(generation=2)) == ["refused"]
+
+
+def test_an_end_after_the_registration_is_not_told_by_it(driver: Driver) -> None:
+    driver.running()
+    driver.tell(ev.BusDisconnected())
+    driver.connect()
+    (announce,) = [effect for effect in driver.effects if isinstance(effect, do.Announce)]
+    assert driver.tell(ev.ModuleExited(1, 0)) == ["exited"]
+    assert driver.tell(ev.RegistrationAccepted(announce.serial)) == [], "it knew nothing of it"
+    for told in (1, 0):  # the next registration tells it, and once it is accepted, no other
+        driver.tell(ev.BusDisconnected())
+        driver.connect()
+        (announce,) = [effect for effect in driver.effects if isinstance(effect, do.Announce)]
+        assert len(announce.ended) == told
+        driver.accept()
