@@ -44,6 +44,15 @@ _CONFIRMED: Final = 5.0
 """Seconds for the target to say that it has a parcel."""
 
 
+def reason_to_stop_first(memory: int, budget: float) -> str | None:
+    """Why so much memory does not go ahead within ``budget`` seconds. None: it does."""
+    if not budget:
+        return "this runtime sends no memory ahead"
+    if memory < WORTH_IT:
+        return f"{memory} bytes of memory are sent soon enough when it stands"
+    return None
+
+
 class Precopy:
     """What goes ahead of snapshots, from and to one runtime."""
 
@@ -76,7 +85,9 @@ class Precopy:
         instance = copy.instance
         if instance is None or not instance.migratable or copy.ended:
             return None
-        if instance.stats().memory_bytes < WORTH_IT or not self._settings.precopy:
+        reason = reason_to_stop_first(instance.stats().memory_bytes, self._settings.precopy)
+        if reason is not None:
+            log.debug("precopy.left_out", module=copy.module.uuid, reason=reason)
             return None
         confirmed: asyncio.Queue[bytes] = asyncio.Queue()
         topic = self._topics.snapshot_kept(migration)
