@@ -37,6 +37,7 @@ from runtime.faults import fault_of
 from runtime.held import Held
 from runtime.host import Host
 from runtime.identity import claim
+from runtime.measuring import Measuring
 from runtime.moves import Moves
 from runtime.outlet import Outlet
 from runtime.programs import ProgramCache, Programs, ProgramSource
@@ -47,7 +48,9 @@ from runtime.workers import Workers
 
 log = get_logger(__name__)
 
-FEATURES: Final = frozenset({"events", "programs", "snapshot", "foresee", "checkpoint", "hold"})
+FEATURES: Final = frozenset(
+    {"events", "programs", "snapshot", "foresee", "checkpoint", "hold", "measure"}
+)
 
 _STANDSTILL: Final = 2.0
 """Seconds for modules to stop running when the runtime ends."""
@@ -135,6 +138,7 @@ class Agent:
         self._moves = Moves(
             settings, topics, self._transfers, self._emit, settle=self._checkpoints.settle
         )
+        self._measuring = Measuring(settings, self.uuid, topics, self._transfers, self._running)
         self._workers = Workers(settings.workers)
         self._host = Host(
             self.uuid, self.instance, timeouts=settings.timeouts, limits=settings.limits
@@ -292,6 +296,11 @@ class Agent:
     async def _release(self, copy: Copy) -> None:
         await copy.traffic.leave()
         self._emit(ev.SessionReleased(copy.number))
+
+    def _running(self, module: str) -> Copy | None:
+        """The copy of a module that may run here."""
+        copies = (copy for copy in self._copies.values() if copy.module.uuid == module)
+        return next((copy for copy in copies if copy.runner.free), None)
 
     def _discard(self, copy: Copy) -> None:
         del self._copies[copy.number]

@@ -203,12 +203,47 @@ def migrate(
     to: Annotated[
         str | None, typer.Option("--to", help="Runtime; without it the realm chooses.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what a move would do, and measure.")
+    ] = False,
     as_json: JsonOption = False,
     broker: BrokerOption = None,
     realm: RealmOption = None,
 ) -> None:
     """Move a module while it runs."""
-    run(_migrate(module, to, as_json, broker, realm))
+    run((_plan if plan else _migrate)(module, to, as_json, broker, realm))
+
+
+async def _plan(
+    module: str, to: str | None, as_json: bool, broker: str | None, realm: str | None
+) -> None:
+    from arts.client.plans import plan
+
+    async with connect(broker, realm) as client:
+        planned = await plan(client, module, to)
+    if as_json:
+        print_json(planned)
+    else:
+        out.print(render_plan(planned))
+
+
+def render_plan(planned: Document) -> str:
+    """What a move would do, in a few lines."""
+    measured = planned["measured"]
+    lines = [
+        f"[bold]{escaped(planned['module']['name'])}[/] would move from "
+        f"{escaped(planned['from'])} to [bold]{escaped(planned['to'])}[/]",
+        f"way: {planned['way'] or 'not known'}, because {escaped(planned['why'])}"
+        if planned["way"] != "pre-copy"
+        else f"way: pre-copy: {size(measured['used_bytes'])} leave while it runs, then what has "
+        "changed, until little is left",
+    ]
+    if measured["unknown"] is None:
+        lines.append(
+            f"memory: {size(measured['memory_bytes'])}, of which {size(measured['used_bytes'])} "
+            f"are not zero; it writes {size(round(measured['written_bytes_per_second']))}/s"
+        )
+    return "\n".join(lines)
 
 
 async def _migrate(

@@ -177,9 +177,11 @@ class Client:
         exports.check_form(manifest, program["digest"])
         return await exports.send_checkpoint(self._connection, file, fields, timeout)
 
-    async def query(self, what: str, key: str = "", *, timeout: float = _ANSWER) -> Document:
-        """What the supervisor knows: ``what`` is realm, runtime, module, why or snapshots."""
-        request = Query.model_validate({"what": what, "key": key})
+    async def query(
+        self, what: str, key: str = "", *, timeout: float = _ANSWER, **more: str | None
+    ) -> Document:
+        """What the supervisor knows: ``what`` is realm, runtime, module, why, snapshots or plan."""
+        request = Query.model_validate({"what": what, "key": key} | more)
         return await self._connection.request(request, timeout=timeout)
 
     async def scene(

@@ -252,8 +252,7 @@ class ExportModule(Request):
 
 class ImportModule(CreateModule):
     """Start a module that was exported. The answer means: now send its checkpoint to the store, as
-    a runtime called ``importer`` would. When it is kept, the module goes on from it.
-    """
+    ``importer``, as if a runtime. When it is kept, the module goes on from it."""
 
     action: ClassVar = "import"
     importer: lenient.Identifier
@@ -269,9 +268,10 @@ class Query(Request):
     """A question about the realm; changes nothing."""
 
     action: ClassVar = "get"
-    what: Literal["realm", "runtime", "module", "why", "snapshots"]
+    what: Literal["realm", "runtime", "module", "why", "snapshots", "plan"]
     key: str = ""
     """uuid, unique prefix of one, or name."""
+    target: lenient.Reference = None  # of a plan
 
 
 # ---------------------------------------------------------------------------- commands

@@ -160,6 +160,14 @@ class Topics:
         """Identity (raw) of all that the target has kept of that; empty: nothing, no more."""
         return f"{self.proc}/snapshot/{migration}/kept"
 
+    def measure(self, runtime: str) -> str:
+        """Questions about what a move from this runtime would carry (``protocol.plan``)."""
+        return f"{self.proc}/measure/{runtime}"
+
+    def measured(self, runtime: str, asker: str) -> str:
+        """The answers for one asker."""
+        return f"{self.proc}/measure/{runtime}/{asker}"
+
     def checkpoint_data(self, module: str, runtime: str) -> str:
         """Chunks of a checkpoint from a runtime to the store. ``+`` for all."""
         return f"{self.proc}/checkpoint/{module}/data/{runtime}"

@@ -52,6 +52,21 @@ def move(state: RealmState, request: MoveModule) -> None:
     _prepare(state, module, source.uuid, target, request)
 
 
+def plan(state: RealmState, module: Module, key: str | None) -> dict[str, object]:
+    """What a move to ``key`` would do, as far as the realm knows. Raises what that would say."""
+    source = _source(state, module)
+    moves = "snapshot" in source.features
+    target = _target(state, module, key) if moves else _receiver(state, module, source, key)
+    return {
+        "module": module_document(state, module),
+        "from": source.name,
+        "to": _name(state, target),
+        "way": None if moves else "handed over",
+        "source": source.uuid,
+        "measures": "measure" in source.features,
+    }
+
+
 def _hand_over(state: RealmState, module: Module, source: Runtime, request: MoveModule) -> None:
     """The original's way: the source is told where to, and sees to it with the target alone."""
     target = _receiver(state, module, source, request.target)

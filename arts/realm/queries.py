@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from arts.errors import InvalidRequest, NotFound
+from arts.errors import ArtsError
 from arts.protocol.messages import Query, Response
-from arts.realm import documents
+from arts.realm import documents, migration
 from arts.realm.commands import refusal
 from arts.realm.effects import ListSnapshots
 from arts.realm.state import RealmState
@@ -21,7 +21,7 @@ def on_query(state: RealmState, query: Query) -> None:
                 state.effects.append(ListSnapshots(query.reply, module.uuid, module.name))
             return
         details = _answer_to(state, query)
-    except (NotFound, InvalidRequest) as error:
+    except ArtsError as error:
         state.answer(query.reply, refusal(error))
         return
     state.answer(query.reply, Response(ok=True, details=details))
@@ -40,5 +40,7 @@ def _answer_to(state: RealmState, query: Query) -> dict[str, Any]:
         if decision is None or not decision.opinions:
             decision = explain(Demand(module.spec, needs=module.needs), state.view, state.policy)
         return documents.decision_document(module, decision, state.settings.policy)
+    if query.what == "plan":
+        return migration.plan(state, module, query.target)
     story = documents.story_document(state, module.uuid)
     return documents.module_document(state, module) | {"story": story}

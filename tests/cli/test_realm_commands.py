@@ -121,6 +121,18 @@ def test_migrate_there_and_back(arts: Cli, counter: str) -> None:
     assert document(arts, counter)["generation"] == 3
 
 
+def test_migrate_only_planned(arts: Cli, counter: str) -> None:
+    before = document(arts, counter)
+    text = arts.ok("migrate", counter, "--plan")
+    assert "would move from" in text
+    assert "way: stop and copy" in text
+    planned = json.loads(arts.ok("migrate", counter, "--plan", "--json"))
+    assert planned["measured"]["unknown"] is None
+    assert 0 < planned["measured"]["used_bytes"] <= planned["measured"]["memory_bytes"]
+    assert arts("migrate", counter, "--plan", "--to", "runtime-99").exit_code == 3
+    assert document(arts, counter)["generation"] == before["generation"]
+
+
 def test_migrate_what_cannot(arts: Cli, counter: str) -> None:
     assert arts("migrate", "no-such-module").exit_code == 3
     assert arts("migrate", counter, "--to", "runtime-99").exit_code == 3

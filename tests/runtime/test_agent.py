@@ -142,7 +142,7 @@ async def test_it_registers_with_all_that_the_realm_must_know(fleet: Fleet) -> N
     (request,) = fleet.registrations
     assert (request.uuid, request.name, request.max_nmodules) == ("a", "a", 7)
     assert request.labels == {"site": "lab"}
-    features = {"events", "programs", "snapshot", "foresee", "checkpoint", "hold"}
+    features = {"events", "programs", "snapshot", "foresee", "checkpoint", "hold", "measure"}
     assert request.features == features
     assert request.instance == agent.instance
     assert request.ka_interval_sec == 3.0

@@ -219,10 +219,11 @@ class World:
             MoveModule(object_id=reply.object_id, reply=reply, uuid=uuid, target=target)
         )
 
-    def ask(self, what: Any, key: str = "") -> Done:
+    def ask(self, what: Any, key: str = "", **more: Any) -> Done:
         """A client asks a question."""
         reply = self.reply_to()
-        return self.handle(Query(object_id=reply.object_id, reply=reply, what=what, key=key))
+        query = Query(object_id=reply.object_id, reply=reply, what=what, key=key, **more)
+        return self.handle(query)
 
     # ------------------------------------------------------------------ what becomes of it
 
