@@ -125,7 +125,10 @@ class Keeper:
                 damaged.append(number)
                 why = str(error)
             else:
-                taken_at = self._store.get(wanted.source, number).taken_at
+                checkpoint = self._store.get(wanted.source, number)
+                if checkpoint.generation < wanted.since:
+                    break
+                taken_at = checkpoint.taken_at
                 digest = Sender(data, 0.0).digest
                 return (number, digest, len(data), taken_at), tuple(damaged), why
         if wanted.at is not None and not damaged:

@@ -269,6 +269,8 @@ class Recovery:
     """This one and no other; None: the newest that is good."""
     before: int | None = None
     """Only older ones: this one did not do."""
+    since: int = 0
+    """Only those of this generation or later."""
     required: bool = False
     """Without it the module fails: its beginning was in another realm."""
     number: int | None = None
@@ -320,6 +322,8 @@ class Module:
     created_at: float = 0.0
     attempts: tuple[str, ...] = ()
     """Runtimes that failed to start this generation."""
+    life: int = 0
+    """Its generation when it last began from nothing: older checkpoints are of a former life."""
     crashes: int = 0
     """How often it was started again because it had failed."""
     recovery: Recovery | None = None

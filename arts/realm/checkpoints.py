@@ -160,6 +160,7 @@ def _go_back(state: RealmState, module: Module, request: RestoreModule, number: 
         attempts=(),
         detail=f"back to checkpoint {number}",
         recovery=Recovery(module.uuid, at=number),
+        life=0,  # all there are, again
         reply=replace(request.reply, said=None) if request.reply else None,
     )
     place_new(state, module)
@@ -285,7 +286,7 @@ def _older(state: RealmState, module: Module, move: Recovery, why: str) -> None:
         finish(state, module, "failed", f"it cannot go on: {why}", code=SnapshotError.code)
         return
     damaged = (*move.damaged, move.number)
-    older = Recovery(move.source, before=move.number, damaged=damaged)
+    older = Recovery(move.source, before=move.number, since=move.since, damaged=damaged)
     module = replace(module, recovery=older)
     state.put_module(module)
     state.note("module.checkpoint_unfit", module=module, detail=f"checkpoint {move.number}")

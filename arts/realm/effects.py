@@ -96,6 +96,8 @@ class FindSnapshot:
     """This one or none."""
     before: int | None = None
     """Only older ones."""
+    since: int = 0
+    """Only those of this generation or later."""
 
 
 @dataclass(frozen=True, slots=True)

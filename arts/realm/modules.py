@@ -60,6 +60,7 @@ def create(state: RealmState, request: CreateModule) -> None:
         spec=request.spec(parent),
         state=ModuleState.PENDING,
         generation=old.generation if old else 0,
+        life=old.generation + 1 if old else 0,
         request=request.object_id,
         reply=replace(request.reply, said=None) if request.reply else None,
         created_at=request.at or state.wall,
@@ -231,7 +232,11 @@ def on_phase_over(state: RealmState, module: Module) -> None:
     elif module.state is ModuleState.MIGRATING:
         migration.on_phase_over(state, module)
     elif begins_again(module):
-        place_new(state, state.advance_module(module, "requested", parent=None, attempts=()))
+        begun = module.generation + 1
+        place_new(
+            state,
+            state.advance_module(module, "requested", parent=None, attempts=(), life=begun),
+        )
     else:
         forget(state, module)
 

@@ -23,9 +23,9 @@ def after_loss(module: Module) -> Recovery | None:
     """How a module starts that has lost its runtime."""
     if module.recovery is not None:
         wanted = module.recovery
-        return Recovery(wanted.source, at=wanted.at, required=wanted.required)
+        return Recovery(wanted.source, at=wanted.at, since=wanted.since, required=wanted.required)
     durable = module.spec.durability is not Durability.NONE
-    return Recovery(module.uuid) if durable else None
+    return Recovery(module.uuid, since=module.life) if durable else None
 
 
 def seek(state: RealmState, module: Module) -> None:
@@ -33,7 +33,14 @@ def seek(state: RealmState, module: Module) -> None:
     wanted = module.recovery
     assert wanted is not None
     state.effects.append(
-        FindSnapshot(module.uuid, module.generation, wanted.source, wanted.at, wanted.before)
+        FindSnapshot(
+            module.uuid,
+            module.generation,
+            wanted.source,
+            wanted.at,
+            wanted.before,
+            wanted.since,
+        )
     )
 
 

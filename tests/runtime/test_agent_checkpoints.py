@@ -247,6 +247,7 @@ async def test_the_newest_that_is_good_is_found(fleet: Fleet, kept: Kept) -> Non
     assert (await kept.until(2, SnapshotFound))[1].number == 1
     for wanted, why in (
         (FindSnapshot("m", 2, "m", before=1), "no checkpoint of m"),
+        (FindSnapshot("m", 9, "m", since=9), "checkpoint 3 is damaged"),
         (FindSnapshot("m", 2, "m", at=3), "checkpoint 3 is damaged"),
         (FindSnapshot("m", 2, "m", at=9), "there is no checkpoint 9"),
         (FindSnapshot("n", 2, "n"), "no checkpoint of n"),
