@@ -23,10 +23,10 @@ from runtime.snapshot import BLOCK, MemoryImage
 
 PARCEL: Final = 4 * 1024 * 1024
 """Bytes of changes after which a parcel is full, and how few they may be on a slow line."""
-SMALL_PARCEL: Final = 256 * 1024
+SMALL_PARCEL: Final = 128 * 1024
 _STRETCH: Final = 64 * 1024 * 1024
 """Bytes that are looked at in one go, whether something has changed in them or not."""
-_SPAN: Final = 1 << 18
+_SPAN: Final = 1 << 17
 """Bytes after each of which it is seen whether the parcel is full."""
 LARGEST_PARCEL: Final = PARCEL + 2 * _SPAN
 """Bytes of a parcel, packed or not."""

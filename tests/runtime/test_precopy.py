@@ -54,7 +54,7 @@ async def test_little_is_left_for_when_the_module_stands(pair: Fleet) -> None:
     for agent in pair.agents.values():
         assert not agent._transfers._senders
         assert not agent._transfers._receivers
-        assert not agent._transfers._listeners
+        assert len(agent._transfers._listeners) == 1, "that of plans"
 
 
 async def test_it_says_now_and_then_how_far_it_is(
@@ -194,7 +194,7 @@ async def test_called_off_in_the_middle_of_a_round_it_runs_on(
     for agent in pair.agents.values():
         assert not agent._transfers._senders
         assert not agent._transfers._receivers
-        assert not agent._transfers._listeners
+        assert len(agent._transfers._listeners) == 1, "that of plans"
 
 
 async def test_a_target_that_dies_in_the_middle_leaves_the_source_unharmed(

@@ -201,7 +201,7 @@ def test_parcels_may_be_smaller() -> None:
     shadow.parcel, sizes = SMALL_PARCEL, []
     while (change := shadow.next_change([memoryview(memory)])) is not None:
         sizes.append(len(change.blocks))
-    assert sizes == [SMALL_PARCEL] * 4 + [2 * PAGE]
+    assert sizes == [SMALL_PARCEL] * 9
 
 
 @pytest.mark.parametrize(
