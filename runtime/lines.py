@@ -58,7 +58,8 @@ class Lines:
         token, opened = secrets.token_bytes(_TOKEN_BYTES), asyncio.Event()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if opened.is_set() or not await _has_token(reader, token):
+            proven = await _has_token(reader, token)
+            if not proven or opened.is_set() or not server.is_serving():
                 writer.close()
                 return
             task = asyncio.current_task()

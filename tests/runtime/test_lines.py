@@ -169,6 +169,25 @@ async def test_a_token_opens_one_line(pair: Fleet, offered: "asyncio.Queue[lines
     source.close("move")
 
 
+async def test_of_two_with_the_token_one_is_let_in(
+    pair: Fleet, offered: "asyncio.Queue[lines._Offer]"
+) -> None:
+    offering = asyncio.create_task(pair.agents["a"]._moves._lines.offer("move"))
+    offer = await offered.get()
+    dialled = [await asyncio.open_connection(offer.host, offer.port) for _ in range(2)]
+    for _, writer in dialled:
+        writer.write(offer.token)
+    assert await offering
+    reading = [asyncio.create_task(reader.read()) for reader, _ in dialled]
+    done, left = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result() for task in done] == [b""]
+    assert len(left) == 1
+    pair.agents["a"]._moves._lines.close("move")
+    await asyncio.wait(left)
+    for _, writer in dialled:
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "said", [b"nonsense", msgspec.msgpack.encode({"host": HERE, "port": 0, "token": bytes(32)})]
 )
