@@ -43,7 +43,8 @@ class RuntimeSettings:
     """For the target of a move to prepare while the module still runs: an interpreter's
     continuations take a busy machine seconds. A lost answer delays the move by all of it."""
     precopy: float = 4.0
-    """For memory to leave a module that is to move, while it still runs; 0: none does."""
+    """For memory to leave again while a module that is to move still runs, after all of it has left
+    once; 0: it leaves when the module stands."""
     trust_broker: bool = False
     """Give the sessions of modules to the broker without trying whether it can hand them over."""
     direct: str = ""

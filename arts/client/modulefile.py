@@ -7,8 +7,6 @@ realm and no snapshot format.
 """
 
 import hashlib
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from arts.errors import InvalidRequest, NotFound, SnapshotError, StoreError
+from arts.files import whole_file
 from arts.model import Program
 
 FORMAT: Final = "arts-module"
@@ -85,20 +84,14 @@ def write(module: ModuleFile, path: Path) -> None:
     """Write the file, in whole or not at all, and onto the disk. Raises ``StoreError``."""
     manifest = msgspec.json.format(msgspec.json.encode(module.manifest, order="sorted"))
     parts = {MANIFEST: manifest, PROGRAM: module.program, SNAPSHOT: module.snapshot}
-    temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                for name, data in parts.items():
-                    archive.writestr(_entry(name), data, zipfile.ZIP_DEFLATED, 1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        _sync(path.parent)
+        with (
+            whole_file(path, prefix=f".{path.name}-", sync=True) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
+            for name, data in parts.items():
+                archive.writestr(_entry(name), data, zipfile.ZIP_DEFLATED, 1)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
 
@@ -128,14 +121,6 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.external_attr = 0o600 << 16
     return entry
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _manifest(path: Path, data: bytes) -> Manifest:

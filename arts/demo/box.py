@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 import statistics
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,15 +45,11 @@ class Sight:
         if len(times) < 2 or not moves:
             return False, "it did not move"
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        usual, longest = statistics.median(gaps) * 1000, max(gaps) * 1000
         return True, (
             f"{len(self.messages)} positions, each the next one, in {moves} moves; "
-            f"one every {milliseconds(gaps)} ms, never more than {max(gaps) * 1000:.0f} ms apart"
+            f"one every {usual:.0f} ms, never more than {longest:.0f} ms apart"
         )
-
-
-def milliseconds(gaps: Sequence[float]) -> str:
-    """The median."""
-    return f"{statistics.median(gaps) * 1000:.0f}"
 
 
 def step_of(message: bytes) -> int | None:

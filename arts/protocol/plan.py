@@ -37,7 +37,7 @@ def encode(message: Ask | Measured) -> bytes:
 
 
 def asked(payload: bytes) -> Ask:
-    """Raises ``ValueError`` (``msgspec.MsgspecError`` is one of them or beside it)."""
+    """Raises ``msgspec.MsgspecError`` or ``ValueError``."""
     ask = msgspec.json.decode(payload, type=Ask)
     if not is_safe_id(ask.asker):
         raise ValueError(f"{ask.asker!r} cannot be a level of a topic")

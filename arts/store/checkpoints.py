@@ -9,8 +9,6 @@ digest. Knows no module, no snapshot format and no network; not for several thre
 """
 
 import hashlib
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +19,7 @@ import msgspec
 import zstandard
 
 from arts.errors import NotFound, SnapshotError, StoreError
+from arts.files import whole_file
 
 _DIGEST: Final = 32
 _TEMPORARY: Final = ".part-"
@@ -269,19 +268,8 @@ class CheckpointStore:
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                if self._sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        if self._sync:
-            _sync_directory(path.parent)
+        with whole_file(path, prefix=_TEMPORARY, sync=self._sync) as file:
+            file.write(data)
 
     def _enter(self, module: str, checkpoint: Checkpoint) -> None:
         self._index.setdefault(module, {})[checkpoint.number] = checkpoint
@@ -318,11 +306,3 @@ def _digest(name: str) -> bytes:
         return bytes.fromhex(name)
     except ValueError:
         return b""
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

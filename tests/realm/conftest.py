@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.builders import World
+from support.builders import ABLE, DURABLE, World
 
 
 @pytest.fixture
@@ -34,4 +34,13 @@ def pair(world: World) -> World:
     world.register("a")
     world.roaming("m", on="a")
     world.register("b")
+    return world
+
+
+@pytest.fixture
+def durable_pair(world: World) -> World:
+    """A durable module m runs on a; b is empty."""
+    world.register("a", features=ABLE)
+    world.roaming("m", on="a", **DURABLE)
+    world.register("b", features=ABLE)
     return world

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.builders import NATIVE, UNMOVABLE, Done, World
+from support.builders import ABLE, DURABLE, UNMOVABLE, Done, World
 
 from arts.protocol.messages import CheckpointModule, HeldModule, Query, RestoreModule
 from arts.realm.effects import (
@@ -17,17 +17,10 @@ from arts.realm.effects import (
     SnapshotUnfit,
 )
 
-ABLE = NATIVE | {"checkpoint"}
-DURABLE: dict[str, Any] = {"durability": "checkpoint"}
-
 
 @pytest.fixture
-def pair(world: World) -> World:
-    """A durable module m runs on a; b is empty."""
-    world.register("a", features=ABLE)
-    world.roaming("m", on="a", **DURABLE)
-    world.register("b", features=ABLE)
-    return world
+def pair(durable_pair: World) -> World:
+    return durable_pair
 
 
 def of(done: Done, kind: type[Any]) -> list[Any]:

@@ -3,22 +3,15 @@
 from typing import Any
 
 import pytest
-from support.builders import NATIVE, Done, World
+from support.builders import ABLE, DURABLE, Done, World
 
 from arts.protocol.messages import CloneModule
 from arts.realm.effects import FindSnapshot, NoSnapshot, SnapshotFound
 
-ABLE = NATIVE | {"checkpoint"}
-DURABLE: dict[str, Any] = {"durability": "checkpoint"}
-
 
 @pytest.fixture
-def pair(world: World) -> World:
-    """A durable module m runs on a; b is empty."""
-    world.register("a", features=ABLE)
-    world.roaming("m", on="a", **DURABLE)
-    world.register("b", features=ABLE)
-    return world
+def pair(durable_pair: World) -> World:
+    return durable_pair
 
 
 def clone(world: World, uuid: str = "m", **given: Any) -> Done:

@@ -38,6 +38,14 @@ async def ticks_on(fleet: Fleet) -> None:
     assert seen == [f"tick {number + 1}" for number in range(len(seen))]
 
 
+def nothing_is_under_way(fleet: Fleet) -> None:
+    """No transfer is left, and nobody listens for one."""
+    for agent in fleet.agents.values():
+        assert not agent._transfers._senders
+        assert not agent._transfers._receivers
+        assert len(agent._transfers._listeners) == 1, "that of plans"
+
+
 def copy_in(agent: Agent) -> Copy:
     (copy,) = agent._copies.values()
     return copy
@@ -51,10 +59,7 @@ async def test_little_is_left_for_when_the_module_stands(pair: Fleet) -> None:
         assert moved.frozen.size < 2 * MIB
         await ticks_on(pair)
     assert len(pair.agents["a"]._copies) == 1
-    for agent in pair.agents.values():
-        assert not agent._transfers._senders
-        assert not agent._transfers._receivers
-        assert len(agent._transfers._listeners) == 1, "that of plans"
+    nothing_is_under_way(pair)
 
 
 async def test_it_says_now_and_then_how_far_it_is(
@@ -191,10 +196,7 @@ async def test_called_off_in_the_middle_of_a_round_it_runs_on(
         nest.receive(Change(0, 0, b"", b""))
     await ticks_on(pair)
     assert not pair.agents["b"]._copies
-    for agent in pair.agents.values():
-        assert not agent._transfers._senders
-        assert not agent._transfers._receivers
-        assert len(agent._transfers._listeners) == 1, "that of plans"
+    nothing_is_under_way(pair)
 
 
 async def test_a_target_that_dies_in_the_middle_leaves_the_source_unharmed(

@@ -39,6 +39,8 @@ from arts.realm.realm import Realm
 from arts.realm.state import RealmSettings
 
 NATIVE = frozenset({"events", "programs", "snapshot"})
+ABLE = NATIVE | {"checkpoint"}
+DURABLE: dict[str, Any] = {"durability": "checkpoint"}
 PROGRAM = Program(digest="d" * 64, size=10, source_digest="5" * 64)
 UNMOVABLE = Program(digest="e" * 64, size=10, source_digest="e" * 64, refusal="it uses threads")
 
