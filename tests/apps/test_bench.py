@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from plain_wasi import Run
 
@@ -38,6 +39,37 @@ def mandelbrot_iterations(n: int) -> int:
     return total
 
 
+def linpack_matrix(n: int) -> np.ndarray:
+    """The numbers that `linpack` generates, column after column."""
+    values, seed = [], 1325
+    for _ in range(n * n):
+        seed = 3125 * seed % 65536
+        values.append((seed - 32768) / 16384)
+    return np.array(values).reshape(n, n).T
+
+
+def linpack_residual(n: int) -> float:
+    """What `linpack` prints, to the last bit: every number is rounded in the same order."""
+    a = linpack_matrix(n)
+    x = np.add.accumulate(a, axis=1)[:, -1]
+    for k in range(n):
+        pivot = k + np.argmax(np.abs(a[k:, k]))
+        a[[k, pivot], k:] = a[[pivot, k], k:]
+        x[[k, pivot]] = x[[pivot, k]]
+        a[k + 1 :, k] *= -1 / a[k, k]
+        a[k + 1 :, k + 1 :] += a[k + 1 :, [k]] * a[k, k + 1 :]
+        x[k + 1 :] += x[k] * a[k + 1 :, k]
+    for k in reversed(range(n)):
+        x[k] /= a[k, k]
+        x[:k] -= x[k] * a[:k, k]
+    a = linpack_matrix(n)
+    rest = np.add.accumulate(a, axis=1)[:, -1]
+    for k in range(n):
+        rest -= x[k] * a[:, k]
+    scale = n * np.max(a) * np.max(np.abs(x)) * np.finfo(float).eps
+    return float(np.max(np.abs(rest)) / scale)
+
+
 @pytest.mark.parametrize(
     ("program", "size", "expected"),
     [
@@ -51,6 +83,7 @@ def mandelbrot_iterations(n: int) -> int:
         ("mandelbrot", 24, f"mandelbrot {mandelbrot_iterations(24)}"),
         # 32 trees of 31 nodes and 2 of 511, and one of 1,023 that stays
         ("binary-trees", 9, f"binary-trees {32 * 31 + 2 * 511} 1023"),
+        ("linpack", 100, f"linpack {linpack_residual(100):.6f} 100.000000"),
     ],
 )
 def test_result(run: Callable[..., Run], program: str, size: int, expected: str) -> None:

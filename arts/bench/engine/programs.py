@@ -22,6 +22,7 @@ COMPILED: Final = {
     "bench/sieve": ("20000000",),
     "bench/mandelbrot": ("1000",),
     "bench/binary-trees": ("18",),
+    "bench/linpack": ("950",),
     "polybench/2mm": ("350",),
     "polybench/3mm": ("380",),
     "polybench/atax": ("1000", "48"),
