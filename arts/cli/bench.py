@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("engine")(engine)
     group.command("protocol")(protocol)
     group.command("programs")(programs)
+    group.command("reference")(reference)
     app.add_typer(group, name="bench")
 
 
@@ -143,6 +144,26 @@ def programs(
         ),
         as_json,
         show_programs,
+    )
+
+
+def reference(
+    folder: Annotated[Path, typer.Option(help="The example programs.")] = Path("wasm-apps"),
+    names: Annotated[str, typer.Option(help="Names, with commas between; else all.")] = "",
+    moves: Annotated[int, typer.Option(min=1, help="Of each program.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """The programs that others publish, moved: snapshots, times, the rest of the run."""
+    from arts.bench import reference as benchmark
+    from arts.bench import tables
+    from arts.cli.bench_tables import show_table
+
+    _run(
+        lambda progress: benchmark.measure(
+            folder, chosen=_names(names), moves=moves, progress=progress
+        ),
+        as_json,
+        lambda figures: show_table(tables.reference(figures)),
     )
 
 

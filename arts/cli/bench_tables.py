@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from arts.bench import tables
 from arts.cli.common import out
 
 Column = tuple[str, str]
@@ -130,3 +131,14 @@ def show_programs(figures: Mapping[str, Any]) -> None:
     out.print(table)
     for line in figures["missing"]:
         out.print(f"left out: {line}", style="yellow", markup=False)
+
+
+def show_table(content: tables.Table) -> None:
+    """Print a table that is made already."""
+    first, *others = content.headings
+    table = Table(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    for row in content.rows:
+        table.add_row(*row)
+    out.print(table)

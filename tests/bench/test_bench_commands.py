@@ -56,6 +56,13 @@ CASES = {
             "rss_parked_10_mb",
         },
     ),
+    "reference": (
+        ["--names", "nbody,sqlite", "--moves", "1"],
+        {
+            *("snapshot_bytes_of", "capture_ms_of", "restore_warm_ms_of", "restore_cold_ms_of"),
+            *("resumed_overhead", "overhead"),
+        },
+    ),
     "programs": (
         ["--names", "cxx-legacy,rust", "--moves", "2", "--requests", "5"],
         {

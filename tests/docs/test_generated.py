@@ -1,23 +1,16 @@
 """What the reference takes from the code is as fresh as the code."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.scripts import load
 
 
 @pytest.fixture(scope="module")
 def generate() -> Any:
     """docs/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("generate")
 
 
 def test_pages_are_fresh(generate: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from arts.bench.engine.forms import FORMS, PLAIN, RESPONSIVE
 from arts.bench.engine.in_v8 import FORMS as V8_FORMS
+from arts.bench.engine.resumed import Moved
 from arts.bench.engine.subject import POLLED, Found
 from arts.bench.statistics import milliseconds, percentile
 
@@ -106,25 +107,35 @@ def _pauses(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _moves(found: Sequence[Found], interpreters: set[str]) -> dict[str, Any]:
-    moved = {subject.program.name: subject.moved for subject in found if subject.moved is not None}
-    overhead = {name: round(move.overhead, 3) for name, move in moved.items()}
-    figures = _with_means("", "resumed_overhead", overhead, interpreters)
+    each_of = of_moves(
+        {subject.program.name: subject.moved for subject in found if subject.moved is not None}
+    )
+    overhead = each_of["resumed_overhead"]
+    figures = each_of | _with_means("", "resumed_overhead", overhead, interpreters)
     figures["resumed_overhead_max"] = max(overhead.values(), default=None)
-    figures["snapshot_bytes_of"] = {name: move.snapshot_bytes for name, move in moved.items()}
-    figures["capture_ms_of"] = {
-        name: milliseconds(move.capture_seconds) for name, move in moved.items()
-    }
     for kind in ("cold", "warm"):
-        each = {
-            name: milliseconds(getattr(move, f"{kind}_seconds")) for name, move in moved.items()
-        }
-        figures[f"restore_{kind}_ms_of"] = each
+        each = each_of[f"restore_{kind}_ms_of"]
         for group, its in (
             ("", [value for name, value in each.items() if name not in interpreters]),
             ("interpreter_", [value for name, value in each.items() if name in interpreters]),
         ):
             figures[f"{group}restore_{kind}_max_ms"] = max(its, default=None)
     return figures
+
+
+def of_moves(moved: Mapping[str, Moved]) -> dict[str, ByProgram]:
+    """The figures of moves, by program."""
+    return {
+        "resumed_overhead": {name: round(move.overhead, 3) for name, move in moved.items()},
+        "snapshot_bytes_of": {name: move.snapshot_bytes for name, move in moved.items()},
+        "capture_ms_of": _milliseconds(moved, "capture_seconds"),
+        "restore_cold_ms_of": _milliseconds(moved, "cold_seconds"),
+        "restore_warm_ms_of": _milliseconds(moved, "warm_seconds"),
+    }
+
+
+def _milliseconds(moved: Mapping[str, Moved], which: str) -> ByProgram:
+    return {name: milliseconds(getattr(move, which)) for name, move in moved.items()}
 
 
 def _prefix(form: str) -> str:

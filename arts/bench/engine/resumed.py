@@ -38,12 +38,13 @@ class Moved:
 def measure(prepared: bytes, program: Program, rounds: int) -> Moved:
     """Move it ``rounds`` times."""
     loaded = load(prepared)
-    ratios, warm, captures = [], [], []
+    ratios, warm, captures, sizes = [], [], [], []
     with ThreadPoolExecutor(1) as worker:
         expected = _whole(loaded, program, worker)
         for _ in range(rounds):
             first, capture, data = _first_part(loaded, program, worker, expected)
             captures.append(capture)
+            sizes.append(len(data))
             snapshot = decode(data)
             _restored(loaded, program, snapshot)[1].close()
             seconds, instance = _restored(loaded, program, snapshot)
@@ -61,7 +62,7 @@ def measure(prepared: bytes, program: Program, rounds: int) -> Moved:
         cold_seconds=statistics.median(cold),
         warm_seconds=statistics.median(warm),
         capture_seconds=statistics.median(captures),
-        snapshot_bytes=len(data),
+        snapshot_bytes=round(statistics.median(sizes)),
     )
 
 

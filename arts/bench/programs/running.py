@@ -30,13 +30,14 @@ class Running:
 def measure(program: Program, prepared: bytes, rounds: int, requests: int) -> Running:
     """Run both forms ``rounds`` times in turns, and ask for ``requests`` pauses."""
     return Running(
-        _overhead(program, prepared, rounds),
+        overhead_of(program, prepared, rounds),
         _v8_overhead(program, prepared, rounds),
         pauses.ask_at_random(prepared, program, requests),
     )
 
 
-def _overhead(program: Program, prepared: bytes, rounds: int) -> float | None:
+def overhead_of(program: Program, prepared: bytes, rounds: int) -> float | None:
+    """Median over ``rounds`` of the prepared over the plain form; None where that does not run."""
     made = {PLAIN: program.wasm, RESPONSIVE: prepared}
     try:
         compiled = {name: Compiled(_FORMS[name], wasm) for name, wasm in made.items()}

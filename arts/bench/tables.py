@@ -1,0 +1,67 @@
+"""Figures of benchmarks as tables of text, for the terminal and for the documentation. PURE."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from arts.bench.published import PUBLISHED, Published
+
+
+class Table(NamedTuple):
+    """``rows`` have as many texts as ``headings``."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table as Markdown, without an end of line."""
+        rules = ["---"] * len(self.headings)
+        return "\n".join(f"| {' | '.join(row)} |" for row in (self.headings, rules, *self.rows))
+
+
+_REFERENCE: Final = (
+    "program",
+    *("snapshot", "capture, ms", "restore warm, ms", "restore cold, ms"),
+    *("rest, over never moved", "run time, over not movable"),
+    "published: snapshot, capture ms, restore warm ms, run time",
+)
+
+
+def reference(figures: Mapping[str, Any]) -> Table:
+    """Of ``arts bench reference``."""
+    return Table(_REFERENCE, [_program(figures, name) for name in figures["snapshot_bytes_of"]])
+
+
+def _program(figures: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return (
+        name,
+        size(figures["snapshot_bytes_of"][name]),
+        *(
+            milliseconds(figures[key][name])
+            for key in ("capture_ms_of", "restore_warm_ms_of", "restore_cold_ms_of")
+        ),
+        _ratio(figures["resumed_overhead"][name]),
+        _ratio(figures["overhead"][name]),
+        _published(PUBLISHED[name]) if name in PUBLISHED else "",
+    )
+
+
+def _published(it: Published) -> str:
+    snapshot = "-" if it.snapshot_bytes is None else size(it.snapshot_bytes)
+    times = f"{milliseconds(it.capture_ms)}, {milliseconds(it.restore_ms)}"
+    return f"{it.system}: {snapshot}, {times}, {_ratio(it.overhead)}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def size(count: float) -> str:
+    """Bytes for people: 2 kB, 1.5 MB."""
+    return f"{count / 1e3:,.0f} kB" if count < 999_500 else f"{count / 1e6:,.1f} MB"
+
+
+def milliseconds(value: float) -> str:
+    """With two digits that mean something, and no more: 0.43, 9.4, 12, 1,022."""
+    if value < 0.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
