@@ -240,6 +240,8 @@ class Keeper:
                     checkpoint.number,
                     checkpoint.size,
                     checkpoint.taken_at,
+                    sent=len(data),
+                    stood=parcel.stood,
                 )
             )
 

@@ -9,11 +9,12 @@ One at a time for each module.
 
 import asyncio
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from arts.errors import BusError, InvalidRequest, SnapshotError
 from arts.log import get_logger
@@ -42,6 +43,15 @@ _SLOWEST: Final = 1e6
 """Bytes per second that a link to the store should have."""
 _INLINE: Final = 1024 * 1024
 """Bytes of a module that are captured and cut at once; more go to a thread."""
+
+
+class _Captured(NamedTuple):
+    mark: Mark
+    snapshot: Snapshot
+    told: "asyncio.Future[tuple[bool, bool]]"
+    """Whether the broker has confirmed what the module printed, and what it published."""
+    stood: float
+    """Seconds."""
 
 
 class _Missing(SnapshotError):
@@ -175,7 +185,7 @@ class Checkpoints:
 
     async def _attempt(self, copy: Copy, series: _Series) -> None:
         async with series.turn:
-            mark, snapshot, told = await self._captured(copy)
+            mark, snapshot, told, stood = await self._captured(copy)
             try:
                 printed, published = await told
                 if not printed:
@@ -186,16 +196,14 @@ class Checkpoints:
             finally:
                 told.cancel()
             try:
-                await self._send(copy, series, snapshot.program, pieces, digests)
+                await self._send(copy, series, snapshot.program, pieces, digests, stood)
             except _Missing:
                 series.known = frozenset()
-                await self._send(copy, series, snapshot.program, pieces, digests)
+                await self._send(copy, series, snapshot.program, pieces, digests, stood)
             series.known = frozenset(digests)
             copy.traffic.kept(mark)
 
-    async def _captured(
-        self, copy: Copy
-    ) -> tuple[Mark, Snapshot, "asyncio.Future[tuple[bool, bool]]"]:
+    async def _captured(self, copy: Copy) -> _Captured:
         assert copy.program is not None
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
@@ -206,6 +214,7 @@ class Checkpoints:
                 raise SnapshotError(f"no safepoint within {self._settings.pause_timeout:g} s")
             if copy.ended or copy.instance is None:
                 raise SnapshotError("the module has ended")
+            began = time.monotonic()
             mark = copy.traffic.mark()
             told = asyncio.gather(
                 copy.traffic.printed(self._settings.confirm_timeout),
@@ -221,7 +230,7 @@ class Checkpoints:
                 raise
         finally:
             copy.runner.release(_HOLD)
-        return mark, snapshot, told
+        return _Captured(mark, snapshot, told, time.monotonic() - began)
 
     async def _cut(self, snapshot: Snapshot) -> tuple[list[bytes], list[bytes]]:
         def cut() -> tuple[list[bytes], list[bytes]]:
@@ -239,12 +248,15 @@ class Checkpoints:
         program: str,
         pieces: Sequence[bytes],
         digests: Sequence[bytes],
+        stood: float,
     ) -> None:
         """Send what the store does not have, and wait until it says that it has it all."""
         new = {d: p for d, p in zip(digests, pieces, strict=True) if d not in series.known}
         origin = Origin(copy.module.uuid, self._runtime, copy.generation, program, uuid.uuid4().hex)
         size = sum(map(len, pieces))
-        data = await asyncio.to_thread(encode_parcel, origin, digests, size, tuple(new.values()))
+        data = await asyncio.to_thread(
+            encode_parcel, origin, digests, size, tuple(new.values()), stood
+        )
         verdict: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._transfers.listen(
             self._verdict_topic(copy),

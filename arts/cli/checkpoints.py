@@ -53,7 +53,8 @@ async def _checkpoint(module: str, as_json: bool, broker: str | None, realm: str
         print_json(kept)
         return
     out.print(
-        f"[bold]{escaped(kept['name'])}[/]: checkpoint {kept['number']}, {size(kept['bytes'])}",
+        f"[bold]{escaped(kept['name'])}[/]: checkpoint {kept['number']}, {size(kept['bytes'])}; "
+        f"{size(kept['sent_bytes'])} were sent, and it stood still for {kept['stood_ms']:.1f} ms",
         soft_wrap=True,
     )
 

@@ -131,7 +131,8 @@ class Client:
         """Have a checkpoint of a running module taken and kept.
 
         With ``hold`` the module stands still for so many seconds then, or until the next one.
-        The answer: ``{"module", "name", "number", "bytes", "taken_at"}``.
+        The answer: ``{"module", "name", "number", "bytes", "taken_at", "sent_bytes", "stood_ms"}``:
+        of what it unfolds to, what was sent, and how long the module could not run for it.
         """
         return await self._connection.request(
             CheckpointModule(uuid=key, hold=hold), timeout=timeout

@@ -41,6 +41,8 @@ class Parcel(NamedTuple):
     """Bytes of all pieces."""
     pieces: Mapping[bytes, bytes]
     """sha256 -> piece."""
+    stood: float
+    """Seconds for which the module could not run because of it."""
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -52,6 +54,7 @@ class _Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     digests: bytes
     size: Annotated[int, msgspec.Meta(ge=0)]
     pieces: tuple[bytes, ...]
+    stood: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -59,10 +62,14 @@ _decoder: Final = msgspec.msgpack.Decoder(_Content)
 
 
 def encode_parcel(
-    origin: Origin, digests: Sequence[bytes], size: int, pieces: Sequence[bytes]
+    origin: Origin,
+    digests: Sequence[bytes],
+    size: int,
+    pieces: Sequence[bytes],
+    stood: float = 0.0,
 ) -> bytes:
     """The bytes of a parcel."""
-    content = _Content(*origin, b"".join(digests), size, tuple(pieces))
+    content = _Content(*origin, b"".join(digests), size, tuple(pieces), stood)
     return zstandard.ZstdCompressor(level=1).compress(_encoder.encode(content))
 
 
@@ -88,4 +95,4 @@ def decode_parcel(data: bytes, max_bytes: int) -> Parcel:
     origin = Origin(
         content.module, content.runtime, content.generation, content.program, content.serial
     )
-    return Parcel(origin, digests, content.size, pieces)
+    return Parcel(origin, digests, content.size, pieces, content.stood)

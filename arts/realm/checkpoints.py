@@ -20,6 +20,7 @@ from arts.protocol.messages import (
 from arts.realm import exports
 from arts.realm.commands import accepted, discard, phase, refusal
 from arts.realm.deadlines import DeadlineKey
+from arts.realm.documents import checkpoint_document
 from arts.realm.effects import (
     CheckpointKept,
     FindSnapshot,
@@ -96,13 +97,7 @@ def on_kept(state: RealmState, event: CheckpointKept) -> None:
         return
     state.checkpoints[module.uuid] = event
     state.count("checkpoints")
-    details = {
-        "module": module.uuid,
-        "name": module.name,
-        "number": event.number,
-        "bytes": event.size,
-        "taken_at": event.taken_at,
-    }
+    details = {"module": module.uuid, "name": module.name} | checkpoint_document(event)
     _tell(state, module.uuid, Response(ok=True, details=details))
 
 

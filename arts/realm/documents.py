@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from arts.model import Module, Program, Runtime
+from arts.realm.effects import CheckpointKept
 from arts.realm.guarantees import guarantees
 from arts.realm.state import RealmState
 from arts.scheduling.explain import Explanation
@@ -91,9 +92,18 @@ def module_document(state: RealmState, module: Module) -> dict[str, Any]:
 def _checkpoint(state: RealmState, module: Module) -> dict[str, Any] | None:
     """The newest checkpoint, as far as is known."""
     kept = state.checkpoints.get(module.uuid)
-    if kept is None:
-        return None
-    return {"number": kept.number, "bytes": kept.size, "taken_at": kept.taken_at}
+    return None if kept is None else checkpoint_document(kept)
+
+
+def checkpoint_document(kept: CheckpointKept) -> dict[str, Any]:
+    """A checkpoint, and what it cost."""
+    return {
+        "number": kept.number,
+        "bytes": kept.size,
+        "taken_at": kept.taken_at,
+        "sent_bytes": kept.sent,
+        "stood_ms": round(kept.stood * 1000, 3),
+    }
 
 
 def program_document(program: Program) -> dict[str, Any]:

@@ -182,6 +182,10 @@ class CheckpointKept:
     number: int
     size: int
     taken_at: float
+    sent: int
+    """Bytes that came for it, packed: what is new since the one before."""
+    stood: float
+    """Seconds for which the module could not run because of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Checkpoints as bytes: what is sent is what comes, and nothing else is believed."""
 
 import hashlib
+import math
 
 import msgspec
 import pytest
@@ -16,11 +17,17 @@ DIGESTS = [hashlib.sha256(piece).digest() for piece in (ONE, TWO, ONE)]
 
 
 def test_there_and_back() -> None:
-    parcel = decode_parcel(encode_parcel(ORIGIN, DIGESTS, 900, [TWO]), 10_000)
+    parcel = decode_parcel(encode_parcel(ORIGIN, DIGESTS, 900, [TWO], 0.25), 10_000)
     assert parcel.origin == ORIGIN
     assert list(parcel.digests) == DIGESTS
     assert parcel.size == 900
     assert parcel.pieces == {DIGESTS[1]: TWO}
+    assert parcel.stood == 0.25
+
+
+def test_a_sender_need_not_say_how_long_the_module_stood() -> None:
+    """A runtime of before does not."""
+    assert decode_parcel(packed(*ORIGIN, b"", 0, ()), 10_000).stood == 0.0
 
 
 def packed(*fields: object) -> bytes:
@@ -38,6 +45,8 @@ def packed(*fields: object) -> bytes:
         (packed("m", "rt", 3, "p", "s", b"short", 1, ()), "cut off"),
         (packed("m", "rt", -3, "p", "s", b"", 1, ()), "malformed"),
         (packed("m"), "malformed"),
+        (packed(*ORIGIN, b"", 0, (), -1.0), "malformed"),
+        (packed(*ORIGIN, b"", 0, (), math.nan), "malformed"),
     ],
 )
 def test_everything_else_is_refused(data: bytes, reason: str) -> None:

@@ -58,7 +58,7 @@ def restore(world: World, number: int | None = None, uuid: str = "m") -> Done:
 
 
 def kept(world: World, number: int = 1, uuid: str = "m") -> Done:
-    return world.handle(CheckpointKept(uuid, 1, number, 1000, 5.0))
+    return world.handle(CheckpointKept(uuid, 1, number, 1000, 5.0, sent=300, stood=0.0021))
 
 
 class TestTaking:
@@ -69,9 +69,15 @@ class TestTaking:
         assert done.commands == [("a", "checkpoint")]
         assert done.replies == []
         details = kept(pair, 4).response.details
-        assert (details["number"], details["bytes"]) == (4, 1000)
-        document = pair.ask("module", "m").response.details
-        assert document["checkpoint"] == {"number": 4, "bytes": 1000, "taken_at": 5.0}
+        document = {
+            "number": 4,
+            "bytes": 1000,
+            "taken_at": 5.0,
+            "sent_bytes": 300,
+            "stood_ms": 2.1,
+        }
+        assert details == {"module": "m", "name": "module m", **document}
+        assert pair.ask("module", "m").response.details["checkpoint"] == document
 
     def test_everybody_who_waits_is_answered(self, pair: World) -> None:
         take(pair)

@@ -45,7 +45,7 @@ def announce(world: World, uuid: str = "m", *, object_id: str | None = None, **g
 
 
 def kept(world: World) -> Done:
-    return world.handle(CheckpointKept("m", 7, 1, 1000, 5.0))
+    return world.handle(CheckpointKept("m", 7, 1, 1000, 5.0, sent=300, stood=0.0))
 
 
 def restoring(world: World) -> str:

@@ -117,6 +117,9 @@ async def test_only_what_has_changed_is_sent(fleet: Fleet, kept: Kept) -> None:
     assert all(first & other for other in others)
     whole, *rest = sent(fleet)
     assert max(len(parcel.pieces) for parcel in rest) < len(whole.pieces)
+    told, *later = await kept.until(3)
+    assert max(event.sent for event in later) < told.sent
+    assert all(0 < event.stood < PATIENCE for event in (told, *later))
 
 
 def sent(fleet: Fleet) -> list[Parcel]:
