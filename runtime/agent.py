@@ -295,6 +295,7 @@ class Agent:
 
     async def _release(self, copy: Copy) -> None:
         await copy.traffic.leave()
+        copy.left = True
         self._emit(ev.SessionReleased(copy.number))
 
     def _running(self, module: str) -> Copy | None:
@@ -308,9 +309,10 @@ class Agent:
         self._moves.forget(copy)
         self._checkpoints.forget(copy)
         copy.silence()
-        leaving = asyncio.create_task(copy.traffic.leave())  # also while the agent ends
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        for work in (copy.traffic.leave(), self._moves.bury(copy)):
+            leaving = asyncio.create_task(work)  # also while the agent ends
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     # ------------------------------------------------------------------------ the bus
 

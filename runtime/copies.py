@@ -74,6 +74,8 @@ class Copy:
         self.program: Program | None = None
         self.nest: Nest | None = None
         """Where its memory arrives ahead of its snapshot."""
+        self.left = False
+        """Whether it has been taken over by another runtime."""
         self._spawn, self._emit = spawn, emit
         self._ending = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -245,11 +247,10 @@ class Copy:
 
     def silence(self) -> None:
         """Drop it: from this call on nothing of it acts. What is left to do is to
-        ``traffic.leave`` its session, which the broker keeps."""
+        ``traffic.leave`` its session, which the broker keeps, and to close its ``runner``."""
         self._ending.set()
         self.traffic.mute()
         for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         self.hold()
         self.abandon()
-        self.runner.close()

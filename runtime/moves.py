@@ -147,6 +147,14 @@ class Moves:
         self._topics_of[copy.number].add(credit_topic)
         return self._transfers.send(self._topics.snapshot_data(migration), credit_topic, data)
 
+    async def bury(self, copy: Copy) -> None:
+        """Give back what is left of a copy that is silent. Keep its memory if it has moved away."""
+        try:
+            if copy.left:
+                await asyncio.to_thread(self._precopy.remember, copy)
+        finally:
+            copy.runner.close()
+
     # ------------------------------------------------------------------------ target
 
     async def expect(self, copy: Copy, migration: str) -> None:

@@ -9,7 +9,8 @@ Knows copies and transfers; what to send and when to stop is decided by ``runtim
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from arts.errors import ArtsError, SnapshotError
@@ -17,8 +18,10 @@ from arts.log import get_logger
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
 from runtime import events as ev
+from runtime.compared import Filled
 from runtime.copies import Copy
 from runtime.engines.base import Instance
+from runtime.pages import Pages, split_names
 from runtime.settings import RuntimeSettings
 from runtime.shadow import (
     LARGEST_PARCEL,
@@ -40,7 +43,7 @@ WORTH_IT: Final = 512 * 1024
 """Bytes of memory from which on it is sent ahead. Less is soon sent when the module stands."""
 _TELL: Final = 1.0
 """Seconds between words on how far it is."""
-_CONFIRMED: Final = 2.0
+_CONFIRMED: Final = 5.0
 """Seconds for the target to say that it has a parcel."""
 
 
@@ -65,8 +68,11 @@ class Precopy:
     ) -> None:
         self._settings, self._topics, self._transfers = settings, topics, transfers
         self._emit = emit
+        self._pages = Pages(settings.kept_page_bytes)
         self._kept: dict[int, bytes] = {}
         """Copy that is to come here -> identity of what has come of it."""
+        self._offered: dict[int, Mapping[bytes, bytes]] = {}
+        """The same -> pages that need not come."""
 
     def topics_of(self, migration: str) -> set[str]:
         """What to forget when the move is over."""
@@ -117,7 +123,7 @@ class Precopy:
     ) -> None:
         clock = asyncio.get_running_loop().time
         rounds, deadline = [0], math.inf  # the first one takes as long as it takes
-        told = clock()
+        told, named = clock(), 0
         shadow.parcel = SMALL_PARCEL
         while clock() < deadline:
             change = await asyncio.to_thread(instance.changes, shadow)
@@ -126,15 +132,16 @@ class Precopy:
                     break
                 deadline = min(deadline, clock() + self._settings.precopy)
                 rounds.append(0)
-            elif change.blocks:
+            elif change.blocks or change.places:
                 begun = clock()
                 await self._send(shadow, change, migration, confirmed)
                 shadow.parcel = parcel_size(len(change.blocks), clock() - begun)
                 rounds[-1] += len(change.blocks)
+                named += change.named
                 if clock() - told >= _TELL:
                     told = clock()
                     self._emit(ev.MemoryAhead(copy.number, sum(rounds)))
-        log.info("precopy.done", module=copy.module.uuid, rounds=rounds)
+        log.info("precopy.done", module=copy.module.uuid, rounds=rounds, named=named)
 
     async def _send(
         self,
@@ -144,13 +151,29 @@ class Precopy:
         confirmed: "asyncio.Queue[bytes]",
     ) -> None:
         parcel = await asyncio.to_thread(encode_parcel, change)
+        is_first = not shadow.identity
         shadow.identity = grown(shadow.identity, parcel)
         credit_topic = self._topics.snapshot_pages_credit(migration)
         self._transfers.send(self._topics.snapshot_pages(migration), credit_topic, parcel)
         async with asyncio.timeout(_CONFIRMED):
-            kept = await confirmed.get()
+            answer = await confirmed.get()
+        kept, names = answer[: len(shadow.identity)], answer[len(shadow.identity) :]
         if kept != shadow.identity:
             raise SnapshotError("the target keeps something else")
+        if is_first:
+            shadow.offered = split_names(names)
+
+    def remember(self, copy: Copy) -> None:
+        """Keep the memory of a module that has left: it may come back. From any thread."""
+        instance = copy.instance
+        if instance is None or not instance.migratable:
+            return
+        if reason_to_stop_first(instance.stats().memory_bytes, self._settings.precopy) is not None:
+            return
+        shadow = Shadow(Filled)
+        with suppress(SnapshotError):  # it ended after all
+            while (change := instance.changes(shadow)) is not None:
+                self._pages.keep(_program_of(copy), change.block_numbers, change.blocks)
 
     # ------------------------------------------------------------------------ target
 
@@ -167,6 +190,7 @@ class Precopy:
     def forget(self, copy: Copy) -> None:
         """The move is over."""
         self._kept.pop(copy.number, None)
+        self._offered.pop(copy.number, None)
 
     def _await_parcel(self, copy: Copy, migration: str, last: str | None = None) -> None:
         self._transfers.expect(
@@ -183,22 +207,41 @@ class Precopy:
             self._drop(copy, migration, receiver.failure or "")
 
     async def _keep(self, copy: Copy, migration: str, parcel: bytes) -> None:
+        offered = self._offered.get(copy.number)
+
+        def take() -> Mapping[bytes, bytes]:
+            copy.receive(decode_parcel(parcel).spelled_out(offered or {}))
+            return self._offer(copy) if offered is None else offered
+
         try:
-            await asyncio.to_thread(lambda: copy.receive(decode_parcel(parcel)))
+            pages = await asyncio.to_thread(take)
         except ArtsError as error:
             self._drop(copy, migration, str(error))
-        else:
-            if copy.number not in self._kept:  # meanwhile everything has come at once
-                copy.abandon()
-                return
-            identity = grown(self._kept[copy.number], parcel)
-            self._kept[copy.number] = identity
-            self._emit(ev.MemoryAhead(copy.number, 0))
-            self._await_parcel(copy, migration, hashlib.sha256(parcel).hexdigest())
-            self._transfers.say(self._topics.snapshot_kept(migration), identity)
+            return
+        if copy.number not in self._kept:  # meanwhile everything has come at once
+            copy.abandon()
+            return
+        self._offered[copy.number] = pages
+        identity = self._kept[copy.number] = grown(self._kept[copy.number], parcel)
+        self._emit(ev.MemoryAhead(copy.number, 0))
+        self._await_parcel(copy, migration, hashlib.sha256(parcel).hexdigest())
+        names = b"".join(pages) if offered is None else b""
+        self._transfers.say(self._topics.snapshot_kept(migration), identity + names)
+
+    def _offer(self, copy: Copy) -> Mapping[bytes, bytes]:
+        """What is here of the module and its program: it need not come."""
+        program = _program_of(copy)
+        for image in copy.nest.initial if copy.nest is not None else ():
+            self._pages.keep(program, image.numbers, image.blocks)
+        return self._pages.of(program)
 
     def _drop(self, copy: Copy, migration: str, reason: str) -> None:
         log.info("precopy.dropped", module=copy.module.uuid, reason=reason)
         self._kept.pop(copy.number, None)
         copy.abandon()
         self._transfers.say(self._topics.snapshot_kept(migration), b"")
+
+
+def _program_of(copy: Copy) -> str:
+    program = copy.module.program
+    return program.digest if program is not None else copy.module.filename

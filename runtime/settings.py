@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from arts.model import Filetype, Limits
 from runtime.ledger import Timeouts
 
@@ -45,6 +47,8 @@ class RuntimeSettings:
     precopy: float = 4.0
     """For memory to leave again while a module that is to move still runs, after all of it has left
     once; 0: it leaves when the module stands."""
+    kept_page_bytes: int = min(256 * MEBIBYTE, psutil.virtual_memory().total // 32)
+    """Memory for pages of modules that have left, in case they come back; 0: none are kept."""
     trust_broker: bool = False
     """Give the sessions of modules to the broker without trying whether it can hand them over."""
     direct: str = ""

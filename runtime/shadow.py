@@ -10,7 +10,7 @@ shadow for something else.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final, Protocol
 
@@ -19,13 +19,16 @@ import numpy as np
 import zstandard
 
 from arts.errors import SnapshotError
-from runtime.snapshot import BLOCK, MemoryImage
+from runtime.pages import Numbers, check_places, count_places, look_up, put_names
+from runtime.snapshot import BLOCK, PAGE, MemoryImage
 
 PARCEL: Final = 4 * 1024 * 1024
 """Bytes of changes after which a parcel is full, and how few they may be on a slow line."""
 SMALL_PARCEL: Final = 128 * 1024
 _STRETCH: Final = 64 * 1024 * 1024
 """Bytes that are looked at in one go, whether something has changed in them or not."""
+_NAMED: Final = PAGE // 4
+"""Bytes that a named page counts for: it travels in no time, but it is looked up and written."""
 _SPAN: Final = 1 << 17
 """Bytes after each of which it is seen whether the parcel is full."""
 LARGEST_PARCEL: Final = PARCEL + 2 * _SPAN
@@ -44,10 +47,31 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     numbers: bytes
     """Those of the blocks: u32, little-endian, ascending."""
     blocks: bytes
+    places: bytes = b""
+    """Pages that are only named: see ``runtime.pages``."""
+
+    def spelled_out(self, pages: Mapping[bytes, bytes]) -> "Change":
+        """The same with the content of the pages that it names. Raises ``SnapshotError``."""
+        if not self.places:
+            return self
+        found = [*look_up(self.places, pages)]
+        numbers = b"".join([self.numbers, *(numbers.tobytes() for numbers, _ in found)])
+        blocks = b"".join([self.blocks, *(blocks for _, blocks in found)])
+        return Change(self.memory, self.size, numbers, blocks)
+
+    @property
+    def block_numbers(self) -> Numbers:
+        """The numbers of the blocks, as an array."""
+        return np.frombuffer(self.numbers, dtype="<u4")
+
+    @property
+    def named(self) -> int:
+        """How many pages are only named."""
+        return count_places(self.places)
 
     def write(self, memory: memoryview) -> None:
         """Make the change in a memory that is as large as it says."""
-        numbers = np.frombuffer(self.numbers, dtype="<u4")
+        numbers = self.block_numbers
         content = np.frombuffer(self.blocks, dtype=np.uint8).reshape(-1, BLOCK)
         np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)[numbers] = content
 
@@ -75,6 +99,7 @@ def decode_parcel(data: bytes) -> Change:
         raise SnapshotError("the parcel's blocks are not those that it lists")
     if len(numbers) and int(numbers.max()) >= change.size // BLOCK:
         raise SnapshotError("the parcel's blocks lie behind the end of their memory")
+    check_places(change.places, change.size)
     return change
 
 
@@ -112,6 +137,8 @@ class Shadow:
         self.identity = b""
         self.parcel = PARCEL
         """Bytes of changes after which the next parcel is full."""
+        self.offered: Collection[bytes] = ()
+        """Names of pages that the target has, for the first time that a memory is looked at."""
         self._watch = watch
         self._memories: list[Differences] = []
         self._looking, self._closed = threading.Lock(), False
@@ -129,19 +156,31 @@ class Shadow:
     def _next_change(self, memories: Sequence[memoryview]) -> Change | None:
         if self._memory >= len(memories):
             self._memory = self._offset = 0
+            self.offered = ()
             return None
         number = self._memory
         now = np.frombuffer(memories[number], dtype=np.uint8)
-        differences, found = self._of(number, now), list[int]()
-        stop = min(self._offset + _STRETCH, len(now))
-        while self._offset < stop and len(found) * BLOCK < self.parcel:
-            end = min(self._offset + _SPAN, len(now))
-            found += differences.find(now, self._offset, end, claim=True)
-            self._offset = end
+        found = self._stretch(now, self._of(number, now))
         if self._offset >= len(now):
             self._memory, self._offset = number + 1, 0
-        blocks = differences.send(now, found)
-        return Change(number, len(now), np.array(found, dtype="<u4").tobytes(), blocks)
+        return Change(number, len(now), *(b"".join(part) for part in zip(*found, strict=True)))
+
+    def _stretch(self, now: Bytes, differences: Differences) -> list[tuple[bytes, bytes, bytes]]:
+        """What has changed from here on, until it is enough: numbers, blocks, places."""
+        found, size = [(b"", b"", b"")], 0
+        stop = min(self._offset + _STRETCH, len(now))
+        while self._offset < stop and size < self.parcel:
+            end = min(self._offset + _SPAN, len(now))
+            changed = differences.find(now, self._offset, end, claim=True)
+            self._offset = end
+            if changed:
+                numbers: Numbers = np.array(changed, dtype="<u4")
+                blocks, places = differences.send(now, changed), b""
+                if self.offered:
+                    numbers, blocks, places = put_names(numbers, blocks, self.offered)
+                found.append((numbers.tobytes(), blocks, places))
+                size += len(blocks) + count_places(places) * _NAMED
+        return found
 
     def rest(self, memories: Sequence[memoryview]) -> tuple[MemoryImage, ...]:
         """All that has changed since, in the form of a snapshot. Does not count as made."""

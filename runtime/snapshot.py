@@ -66,6 +66,11 @@ class MemoryImage:
         unpacked = np.unpackbits(bits, count=self.size // BLOCK, bitorder="little")
         return unpacked.view(np.bool_)
 
+    @property
+    def numbers(self) -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
+        """The numbers of the blocks that are not zero, ascending."""
+        return np.flatnonzero(self.kept).astype(np.uint32)
+
     def write(self, memory: memoryview, initial: "MemoryImage") -> None:
         """Turn a memory that holds ``initial`` (and zeros behind it) into this one.
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from runtime.compared import Compared
+from runtime.compared import Compared, Filled
 from runtime.shadow import Bytes, Differences
 from runtime.snapshot import BLOCK
 
@@ -59,7 +59,7 @@ def watched(memory: Bytes) -> Differences:
         return Compared(memory)
 
 
-class Written:
+class Written(Filled):
     """``shadow.Differences`` by the kernel's word. Raises ``OSError`` where it gives none.
 
     A page counts as changed when it was written to, even if with what it held.
@@ -88,13 +88,8 @@ class Written:
         if new < end:
             if claim:
                 self._protect(memory, new, end)
-            words = memory[new:end].view(np.uint64).reshape(-1, BLOCK // 8)
-            found += (np.flatnonzero(words.any(axis=1)) + new // BLOCK).tolist()
+            found += super().find(memory, new, end, claim=claim)
         return found
-
-    def send(self, memory: Bytes, blocks: list[int]) -> bytes:
-        """See ``shadow.Differences``."""
-        return memory.reshape(-1, BLOCK)[blocks].tobytes()
 
     def close(self) -> None:
         """Lift the protection."""

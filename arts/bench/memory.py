@@ -6,6 +6,7 @@ if it finds anything else than it wrote: then the benchmark fails.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -13,12 +14,16 @@ from arts.bench.statistics import percentile
 from arts.client import Client
 from arts.model import Limits
 
+_ANEW: Final = ("--keep-pages", "0")
 _WAYS: Final = {
     "stop": ("--precopy", "0"),
-    "precopy": (),
-    "direct": ("--direct", "127.0.0.1"),
+    "precopy": _ANEW,
+    "direct": ("--direct", "127.0.0.1", *_ANEW),
+    "back": (),
 }
-"""Way of moving -> arguments of the runtimes."""
+"""Way of moving -> arguments of the runtimes. ``back``: to where the module has been."""
+_KEPT_AT: Final = 100.0
+"""MiB a second of a module that has left which a runtime surely keeps."""
 
 
 async def measure_memory(
@@ -28,8 +33,8 @@ async def measure_memory(
     rates: Sequence[float],
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Downtimes (ms), snapshot bytes and, of moves through the broker, all bytes over those of the
-    memory; for each way, size (MiB) and rate (MB/s)."""
+    """Downtimes and how long the whole move took (ms), snapshot bytes and, of moves through the
+    broker, all bytes over those of the memory; for each way, size (MiB) and rate (MB/s)."""
     from arts.bench.realm import bench_realm
 
     result: dict[str, Any] = {}
@@ -42,11 +47,15 @@ async def measure_memory(
                 for rate in rates:
                     progress(f"{way}: {size:g} MiB, {rate:g} MB/s")
                     name = f"{way}_{size:g}mib_{rate:g}mbps"
-                    result |= await _move(client, name, moves, size, rate)
+                    settling = 0.5 + size / _KEPT_AT if way == "back" else 0.0
+                    result |= await _move(client, name, moves, size, rate, settling)
     return result
 
 
-async def _move(client: Client, name: str, moves: int, size: float, rate: float) -> dict[str, Any]:
+async def _move(
+    client: Client, name: str, moves: int, size: float, rate: float, settling: float
+) -> dict[str, Any]:
+    """``settling``: seconds between moves, the first two of which then do not count."""
     module = await client.create(
         "dirty",
         name=name,
@@ -57,14 +66,20 @@ async def _move(client: Client, name: str, moves: int, size: float, rate: float)
     async with client.output(uuid) as lines:
         await client.wait_state(uuid, {"running"}, timeout=60)
         await anext(aiter(lines))
-        answers = [await client.move(uuid) for _ in range(moves)]
+        answers, durations = [], []
+        for _ in range(moves + (2 if settling else 0)):
+            begun = time.perf_counter()
+            answers.append(await client.move(uuid))
+            durations.append(1000 * (time.perf_counter() - begun))
+            await asyncio.sleep(settling)
         sent = await _count(client, uuid)
     await client.delete(uuid, force=True)
-    downtimes = [float(answer["downtime_ms"]) for answer in answers]
+    downtimes = [float(answer["downtime_ms"]) for answer in answers[-moves:]]
     return {
         f"{name}_p50_ms": round(percentile(downtimes, 50), 3),
         f"{name}_p99_ms": round(percentile(downtimes, 99), 3),
-        f"{name}_snapshot_bytes": max(answer["bytes"] for answer in answers),
+        f"{name}_took_p50_ms": round(percentile(durations[-moves:], 50), 1),
+        f"{name}_snapshot_bytes": max(answer["bytes"] for answer in answers[-moves:]),
     } | ({f"{name}_sent_ratio": round(sent / (size * (1 << 20)), 3)} if sent else {})
 
 

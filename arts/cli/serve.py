@@ -72,6 +72,16 @@ def serve_runtime(
             show_default="4",
         ),
     ] = None,
+    keep_pages: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="MIB",
+            help="Memory for pages of modules that have left: they need not travel when their "
+            "module comes back.",
+            show_default="256, or 1/32 of the machine's",
+        ),
+    ] = None,
     direct: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +107,7 @@ def serve_runtime(
     """Be a runtime of a realm, in the foreground."""
     from arts.settings import load_settings
     from runtime.__main__ import main
-    from runtime.settings import RuntimeSettings
+    from runtime.settings import MEBIBYTE, RuntimeSettings
 
     url, realm = locate(broker, realm)
     name = name or os.uname().nodename
@@ -114,6 +124,8 @@ def serve_runtime(
         chosen = replace(chosen, max_nmodules=max_modules)
     if precopy is not None:
         chosen = replace(chosen, precopy=precopy)
+    if keep_pages is not None:
+        chosen = replace(chosen, kept_page_bytes=keep_pages * MEBIBYTE)
     if direct is not None:
         chosen = replace(chosen, direct=direct)
     configure_logging(settings, runtime=name)

@@ -9,14 +9,14 @@ Threads: ``run`` is called on one worker thread at a time. ``deliver``, ``signal
 thread at any time. ``snapshot`` and ``close`` only while parked.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from arts.migratable import ResumePoint
 from arts.model import Ability, ChannelSpec, Limits
 from runtime.shadow import Change, Shadow
-from runtime.snapshot import Snapshot
+from runtime.snapshot import MemoryImage, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +208,11 @@ class Instance(Protocol):
 
 class Nest(Protocol):
     """What becomes an instance once the rest of its state has come. From any thread."""
+
+    @property
+    def initial(self) -> Sequence[MemoryImage]:
+        """With which memories the program begins."""
+        ...
 
     def receive(self, change: Change) -> None:
         """Take memory ahead of the snapshot. Raises ``SnapshotError`` when it does not fit."""

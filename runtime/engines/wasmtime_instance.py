@@ -277,13 +277,14 @@ class MovableInstance(Hosted):
             base=shadow.identity if shadow else b"",
         )
 
-    def blank(self) -> None:
-        """Empty the memories of an instance that has not run: another's come ahead."""
-        for memory, initial in zip(
-            self._memories, self._program.initial(self._memories), strict=True
-        ):
+    def blank(self) -> Sequence[MemoryImage]:
+        """Empty the memories of an instance that has not run: another's come ahead. What they had
+        in them."""
+        images = self._program.initial(self._memories)
+        for memory, image in zip(self._memories, images, strict=True):
             nothing = MemoryImage(memory.size, bytes(memory.size // BLOCK // 8), b"")
-            nothing.write(memory.view(), initial)
+            nothing.write(memory.view(), image)
+        return images
 
     def overwrite(self, change: Change) -> None:
         """Take such memory. Raises ``SnapshotError`` and ``EngineError`` when it does not fit."""

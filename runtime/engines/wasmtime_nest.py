@@ -4,13 +4,14 @@ Knows movable instances. The memory arrives where it will be used, so nothing la
 the snapshot comes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arts.errors import EngineError, SnapshotError
 from runtime.engines.base import InstanceSpec, Listener
 from runtime.engines.wasmtime_instance import MovableInstance
 from runtime.shadow import Change
-from runtime.snapshot import Snapshot
+from runtime.snapshot import MemoryImage, Snapshot
 
 if TYPE_CHECKING:
     from runtime.engines.wasmtime import MovableProgram
@@ -22,7 +23,12 @@ class MovableNest:
     def __init__(self, program: "MovableProgram", spec: InstanceSpec, listener: Listener) -> None:
         self._program, self._spec, self._listener = program, spec, listener
         self._instance: MovableInstance | None = MovableInstance.start(program, spec, listener)
-        self._instance.blank()
+        self._initial = self._instance.blank()
+
+    @property
+    def initial(self) -> Sequence[MemoryImage]:
+        """See ``Nest.initial``."""
+        return self._initial
 
     def receive(self, change: Change) -> None:
         """Take memory ahead of the snapshot. Raises ``SnapshotError`` when it does not fit."""

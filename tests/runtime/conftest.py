@@ -8,6 +8,7 @@ import pytest
 from arts.migratable import NotWasm, Refused, prepare
 from runtime.engines.wasmtime import WasmtimeEngine
 from tests.runtime.fleet import Fleet
+from tests.support.ballast import ballast
 from tests.support.broker import broker, embedded, mosquitto, own_broker
 
 __all__ = ["broker", "embedded", "mosquitto", "own_broker"]
@@ -38,7 +39,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> WasmtimeEngine:
 def programs() -> dict[str, bytes]:
     """Example programs by name, as the supervisor would serve them."""
     prepared = {name: _prepared(name) for name in NAMES}
-    return prepared | {"counter, not prepared": _source("counter")}
+    return prepared | {
+        "counter, not prepared": _source("counter"),
+        "ballast": prepare(ballast()),
+    }
 
 
 def _source(name: str) -> bytes:

@@ -12,6 +12,7 @@ from runtime.agent import Agent
 from runtime.copies import Copy
 from runtime.shadow import Change, Shadow
 from tests.runtime.fleet import Fleet, Move
+from tests.support.ballast import PAGES
 
 MIB = 1 << 20
 
@@ -60,6 +61,87 @@ async def test_little_is_left_for_when_the_module_stands(pair: Fleet) -> None:
         await ticks_on(pair)
     assert len(pair.agents["a"]._copies) == 1
     nothing_is_under_way(pair)
+
+
+def named_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pages each parcel from now on names."""
+    named, encode = list[int](), precopy.encode_parcel
+
+    def noted(change: Change) -> bytes:
+        named.append(change.named)
+        return encode(change)
+
+    monkeypatch.setattr(precopy, "encode_parcel", noted)
+    return named
+
+
+class Everything:
+    """Names of whatever page there may be."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+async def remembered(fleet: Fleet, name: str, mebibytes: int) -> None:
+    """Wait until a runtime keeps the memory of a module that has left it."""
+    pages = fleet.agents[name]._moves._precopy._pages
+    async with asyncio.timeout(20):
+        while pages.size < mebibytes * MIB:  # noqa: ASYNC110 - it works in a thread
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_runtime_still_has_does_not_travel_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the module comes back by a detour."""
+    for name in ("a", "b", "c"):
+        await fleet.runtime(name)
+    module = await dirty(fleet)
+    named = named_in(monkeypatch)
+    for source, target in (("a", "b"), ("b", "c")):
+        module, _ = await fleet.move(module, source, target)
+        assert not any(named)
+    await remembered(fleet, "a", 15)
+    module, _ = await fleet.move(module, "c", "a")
+    assert sum(named) > 16 * 16 * 3 / 4
+    await ticks_on(fleet)
+
+
+async def test_a_runtime_that_keeps_no_pages_gets_them_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        await fleet.runtime(name, kept_page_bytes=0)
+    module, named = await dirty(fleet), named_in(monkeypatch)
+    for source, target in (("a", "b"), ("b", "a")):
+        module, _ = await fleet.move(module, source, target)
+    assert named
+    assert not any(named)
+    await ticks_on(fleet)
+
+
+async def test_a_page_that_was_promised_and_is_not_there_costs_only_time(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = await dirty(pair)
+    module, _ = await pair.move(module, "a", "b")
+    await remembered(pair, "a", 15)
+    monkeypatch.setattr(precopy, "split_names", lambda names: Everything())
+    module, moved = await pair.move(module, "b", "a")
+    assert moved.frozen.size is not None
+    assert moved.frozen.size > 15 * MIB
+    await ticks_on(pair)
+
+
+async def test_what_a_program_begins_with_does_not_travel(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = await pair.start("ballast")
+    await pair.printed(1)
+    named = named_in(monkeypatch)
+    await pair.move(module, "a", "b")
+    assert sum(named) >= PAGES - 3, "all but what was sent before the names came"
+    await pair.printed(3)
 
 
 async def test_it_says_now_and_then_how_far_it_is(
