@@ -135,7 +135,7 @@ class Moves:
 
     async def _capture(self, copy: Copy, carry: Collection[int], shadow: Shadow | None) -> bytes:
         def capture() -> bytes:
-            return snapshots.encode(copy.capture(carry, shadow))
+            return snapshots.encode(copy.capture(carry, shadow), shadow.level if shadow else 1)
 
         assert copy.instance is not None
         if self._is_small(copy, copy.instance.stats().memory_bytes):

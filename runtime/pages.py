@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from arts.errors import SnapshotError
-from runtime.snapshot import BLOCK, PAGE
+from runtime.snapshot import BLOCK, PAGE, Numbers
 
 NAME: Final = 16
 """Bytes of a name: the first of the sha256 of the page."""
@@ -25,9 +25,6 @@ MOST_NAMES: Final = 16384
 
 _PER_PAGE: Final = PAGE // BLOCK
 _PLACE: Final = struct.Struct(f"<I{NAME}s")
-
-Numbers = np.ndarray[tuple[int], np.dtype[np.uint32]]
-"""Numbers of blocks of a memory, ascending."""
 
 
 def name_of(page: bytes) -> bytes:

@@ -20,6 +20,7 @@ from arts.protocol.transfer import Receiver
 from runtime import events as ev
 from runtime.compared import Filled
 from runtime.copies import Copy
+from runtime.deltas import packing_level
 from runtime.engines.base import Instance
 from runtime.pages import Pages, split_names
 from runtime.settings import RuntimeSettings
@@ -134,8 +135,10 @@ class Precopy:
                 rounds.append(0)
             elif change.blocks or change.places:
                 begun = clock()
-                await self._send(shadow, change, migration, confirmed)
-                shadow.parcel = parcel_size(len(change.blocks), clock() - begun)
+                sent = await self._send(shadow, change, migration, confirmed)
+                seconds, size = clock() - begun, len(change.blocks)
+                shadow.parcel = parcel_size(size, seconds)
+                shadow.level = packing_level(sent, size, seconds)
                 rounds[-1] += len(change.blocks)
                 named += change.named
                 if clock() - told >= _TELL:
@@ -149,8 +152,9 @@ class Precopy:
         change: Change,
         migration: str,
         confirmed: "asyncio.Queue[bytes]",
-    ) -> None:
-        parcel = await asyncio.to_thread(encode_parcel, change)
+    ) -> int:
+        """Send a change, and hear that it has arrived; the bytes of its parcel."""
+        parcel = await asyncio.to_thread(encode_parcel, change, shadow.level)
         is_first = not shadow.identity
         shadow.identity = grown(shadow.identity, parcel)
         credit_topic = self._topics.snapshot_pages_credit(migration)
@@ -162,6 +166,7 @@ class Precopy:
             raise SnapshotError("the target keeps something else")
         if is_first:
             shadow.offered = split_names(names)
+        return len(parcel)
 
     def remember(self, copy: Copy) -> None:
         """Keep the memory of a module that has left: it may come back. From any thread."""

@@ -19,8 +19,9 @@ import numpy as np
 import zstandard
 
 from arts.errors import SnapshotError
-from runtime.pages import Numbers, check_places, count_places, look_up, put_names
-from runtime.snapshot import BLOCK, PAGE, MemoryImage
+from runtime.deltas import QUICK, Versions
+from runtime.pages import check_places, count_places, look_up, put_names
+from runtime.snapshot import BLOCK, PAGE, MemoryImage, Numbers, write_blocks
 
 PARCEL: Final = 4 * 1024 * 1024
 """Bytes of changes after which a parcel is full, and how few they may be on a slow line."""
@@ -49,6 +50,8 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     blocks: bytes
     places: bytes = b""
     """Pages that are only named: see ``runtime.pages``."""
+    deltas: bytes = b""
+    """One bit a block, lowest first: whether it is XORed with what the target has of it."""
 
     def spelled_out(self, pages: Mapping[bytes, bytes]) -> "Change":
         """The same with the content of the pages that it names. Raises ``SnapshotError``."""
@@ -57,7 +60,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         found = [*look_up(self.places, pages)]
         numbers = b"".join([self.numbers, *(numbers.tobytes() for numbers, _ in found)])
         blocks = b"".join([self.blocks, *(blocks for _, blocks in found)])
-        return Change(self.memory, self.size, numbers, blocks)
+        return Change(self.memory, self.size, numbers, blocks, deltas=self.deltas)
 
     @property
     def block_numbers(self) -> Numbers:
@@ -71,18 +74,16 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     def write(self, memory: memoryview) -> None:
         """Make the change in a memory that is as large as it says."""
-        numbers = self.block_numbers
-        content = np.frombuffer(self.blocks, dtype=np.uint8).reshape(-1, BLOCK)
-        np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)[numbers] = content
+        write_blocks(memory, self.block_numbers, self.blocks, self.deltas)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Change)
 
 
-def encode_parcel(change: Change) -> bytes:
-    """The bytes of a change."""
-    return zstandard.ZstdCompressor(level=1).compress(_encoder.encode(change))
+def encode_parcel(change: Change, level: int = QUICK) -> bytes:
+    """The bytes of a change; ``level``: of zstd."""
+    return zstandard.ZstdCompressor(level=level).compress(_encoder.encode(change))
 
 
 def decode_parcel(data: bytes) -> Change:
@@ -99,6 +100,8 @@ def decode_parcel(data: bytes) -> Change:
         raise SnapshotError("the parcel's blocks are not those that it lists")
     if len(numbers) and int(numbers.max()) >= change.size // BLOCK:
         raise SnapshotError("the parcel's blocks lie behind the end of their memory")
+    if len(change.deltas) > (len(numbers) + 7) // 8:
+        raise SnapshotError("the parcel has more deltas than blocks")
     check_places(change.places, change.size)
     return change
 
@@ -139,8 +142,12 @@ class Shadow:
         """Bytes of changes after which the next parcel is full."""
         self.offered: Collection[bytes] = ()
         """Names of pages that the target has, for the first time that a memory is looked at."""
+        self.level = QUICK
+        """Of zstd, for what is sent next."""
         self._watch = watch
         self._memories: list[Differences] = []
+        self._versions: list[Versions] = []
+        """Of the same memories, from the second time on that they are looked at."""
         self._looking, self._closed = threading.Lock(), False
         self._memory = self._offset = 0
 
@@ -157,13 +164,21 @@ class Shadow:
         if self._memory >= len(memories):
             self._memory = self._offset = 0
             self.offered = ()
+            self._versions += (Versions() for _ in memories[len(self._versions) :])
             return None
         number = self._memory
         now = np.frombuffer(memories[number], dtype=np.uint8)
         found = self._stretch(now, self._of(number, now))
         if self._offset >= len(now):
             self._memory, self._offset = number + 1, 0
-        return Change(number, len(now), *(b"".join(part) for part in zip(*found, strict=True)))
+        numbers, blocks, places = (b"".join(part) for part in zip(*found, strict=True))
+        deltas = b""
+        if number < len(self._versions):
+            rows = np.frombuffer(bytearray(blocks), dtype=np.uint8).reshape(-1, BLOCK)
+            which = np.frombuffer(numbers, dtype="<u4")
+            deltas = self._versions[number].subtract(which, rows, note=True)
+            blocks = rows.tobytes()
+        return Change(number, len(now), numbers, blocks, places, deltas)
 
     def _stretch(self, now: Bytes, differences: Differences) -> list[tuple[bytes, bytes, bytes]]:
         """What has changed from here on, until it is enough: numbers, blocks, places."""
@@ -193,7 +208,7 @@ class Shadow:
             self._closed = True
             for differences in self._memories:
                 differences.close()
-            self._memories = []
+            self._memories, self._versions = [], []
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -207,8 +222,12 @@ class Shadow:
         found = self._of(number, now).find(now, 0, len(now), claim=False)
         changed = np.zeros(len(now) // BLOCK, dtype=np.bool_)
         changed[found] = True
-        blocks = now.reshape(-1, BLOCK)[found].tobytes()
-        return MemoryImage(len(now), np.packbits(changed, bitorder="little").tobytes(), blocks)
+        blocks, deltas = now.reshape(-1, BLOCK)[found], b""
+        if number < len(self._versions):
+            which = np.array(found, dtype="<u4")
+            deltas = self._versions[number].subtract(which, blocks, note=False)
+        bitmap = np.packbits(changed, bitorder="little").tobytes()
+        return MemoryImage(len(now), bitmap, blocks.tobytes(), deltas)
 
     def _of(self, number: int, now: Bytes) -> Differences:
         if number == len(self._memories):

@@ -23,7 +23,7 @@ from arts.bus.base import Publication
 from arts.errors import SnapshotError
 from arts.protocol.sequence import Heard
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 MAGIC: Final = b"ARTSsnap"
 PLAIN: Final = b"ARTSrow\0"
 """Begins a snapshot whose content is not packed: what ``pieces`` makes."""
@@ -39,7 +39,27 @@ _RECORD_SIZE: Final = struct.Struct("<I")
 _WORDS: Final = BLOCK // 8
 _RECORD_SHARE: Final = 1 << 26
 """Content beyond the memories: frames, files, input; and the bitmap, 1 bit a block."""
+Numbers = np.ndarray[tuple[int], np.dtype[np.uint32]]
+"""Numbers of blocks of a memory, ascending."""
+
+_AT_ONCE: Final = 256
+"""Blocks that are worked on together: about what a cache holds."""
 _GLOBAL_SIZES: Final = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
+
+
+def write_blocks(memory: memoryview, numbers: Numbers, blocks: bytes, deltas: bytes) -> None:
+    """Make blocks of a memory what they are now. ``deltas``: one bit each, of as many as it has,
+    lowest first: whether the block is XORed with what is there."""
+    there = np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)
+    content = np.frombuffer(blocks, dtype=np.uint8).reshape(-1, BLOCK)
+    bits = np.unpackbits(np.frombuffer(deltas, dtype=np.uint8), bitorder="little")
+    whole = np.ones(len(numbers), dtype=np.bool_)
+    whole[: len(bits)] = bits[: len(numbers)] == 0
+    there[numbers[whole]] = content[whole]
+    changed = np.flatnonzero(~whole)
+    for begin in range(0, len(changed), _AT_ONCE):
+        some = changed[begin : begin + _AT_ONCE]
+        there[numbers[some]] ^= content[some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,8 @@ class MemoryImage:
     bitmap: bytes
     """One bit a block (lowest bit first): whether it is in ``blocks``."""
     blocks: bytes
+    deltas: bytes = b""
+    """One bit for each of these: whether it is XORed with what the snapshot builds on."""
 
     @classmethod
     def of(cls, memory: memoryview) -> "MemoryImage":
@@ -67,7 +89,7 @@ class MemoryImage:
         return unpacked.view(np.bool_)
 
     @property
-    def numbers(self) -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
+    def numbers(self) -> Numbers:
         """The numbers of the blocks that are not zero, ascending."""
         return np.flatnonzero(self.kept).astype(np.uint32)
 
@@ -80,7 +102,7 @@ class MemoryImage:
         kept = self.kept
         stale = initial.kept & ~kept[: initial.size // BLOCK]
         blocks[: len(stale)][stale] = 0
-        blocks[kept] = np.frombuffer(self.blocks, dtype=np.uint8).reshape(-1, BLOCK)
+        write_blocks(memory, self.numbers, self.blocks, self.deltas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +167,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     program: str
     abi: int
     engine: str
-    memories: tuple[tuple[int, bytes], ...]
+    memories: tuple[tuple[int, bytes, bytes], ...]
     globals: tuple[GlobalValue, ...]
     tables: tuple[tuple[int | None, ...], ...]
     frames: bytes
@@ -163,20 +185,20 @@ _decoder: Final = msgspec.msgpack.Decoder(_Record)
 _local = threading.local()
 
 
-def _compressor() -> zstandard.ZstdCompressor:
-    """One for each thread: making one costs more than using it."""
-    found: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if found is None:
-        found = _local.compressor = zstandard.ZstdCompressor(level=1)
-    return found
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """One for each thread and level: making one costs more than using it."""
+    made: dict[int, zstandard.ZstdCompressor] = _local.__dict__.setdefault("compressors", {})
+    if level not in made:
+        made[level] = zstandard.ZstdCompressor(level=level)
+    return made[level]
 
 
-def encode(snapshot: Snapshot) -> bytes:
-    """The bytes of a snapshot."""
+def encode(snapshot: Snapshot, level: int = 1) -> bytes:
+    """The bytes of a snapshot; ``level``: of zstd."""
     record = _encoded_record(snapshot)
     blocks = [memory.blocks for memory in snapshot.memories]
     content = b"".join([_RECORD_SIZE.pack(len(record)), record, *blocks])
-    packed = _compressor().compress(content)
+    packed = _compressor(level).compress(content)
     return _HEADER.pack(MAGIC, FORMAT_VERSION, zlib.crc32(packed), len(content)) + packed
 
 
@@ -214,7 +236,7 @@ def _encoded_record(snapshot: Snapshot) -> bytes:
             snapshot.program,
             snapshot.abi,
             snapshot.engine,
-            tuple((memory.size, memory.bitmap) for memory in snapshot.memories),
+            tuple((memory.size, memory.bitmap, memory.deltas) for memory in snapshot.memories),
             snapshot.globals,
             snapshot.tables,
             snapshot.frames,
@@ -245,11 +267,14 @@ def decode(data: bytes, max_bytes: int = MAX_BYTES) -> Snapshot:
     for value in record.globals:
         if _GLOBAL_SIZES.get(value.type) != len(value.bits):
             raise SnapshotError(f"global {value.number} is not a value of type {value.type!r}")
+    memories = _images(record.memories, content, end, max_bytes)
+    if not record.base and any(memory.deltas for memory in memories):
+        raise SnapshotError("the snapshot has deltas to nothing")
     return Snapshot(
         record.program,
         record.abi,
         record.engine,
-        _images(record.memories, content, end, max_bytes),
+        memories,
         record.globals,
         record.tables,
         record.frames,
@@ -294,18 +319,21 @@ def _unpack(data: bytes, max_bytes: int) -> bytes:
 
 
 def _images(
-    memories: tuple[tuple[int, bytes], ...], content: bytes, start: int, max_bytes: int
+    memories: tuple[tuple[int, bytes, bytes], ...], content: bytes, start: int, max_bytes: int
 ) -> tuple[MemoryImage, ...]:
     images = []
-    for size, bitmap in memories:
+    for size, bitmap, deltas in memories:
         max_bytes -= size
         if size < 0 or size % BLOCK or max_bytes < 0:
             raise SnapshotError(f"a memory of {size} bytes cannot be restored here")
         count = size // BLOCK
         if len(bitmap) != (count + 7) // 8 or int.from_bytes(bitmap, "little") >> count:
             raise SnapshotError("a memory's list of blocks does not fit its size")
-        end = start + int.from_bytes(bitmap, "little").bit_count() * BLOCK
-        images.append(MemoryImage(size, bitmap, content[start:end]))
+        kept = int.from_bytes(bitmap, "little").bit_count()
+        if len(deltas) > (kept + 7) // 8:
+            raise SnapshotError("a memory has more deltas than blocks")
+        end = start + kept * BLOCK
+        images.append(MemoryImage(size, bitmap, content[start:end], deltas))
         start = end
     if start != len(content):
         raise SnapshotError("the snapshot's blocks are not those of its memories")

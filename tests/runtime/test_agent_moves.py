@@ -153,7 +153,7 @@ async def test_a_damaged_snapshot_is_refused_by_the_target(
     module = await pair.start("counter", args=("1",))
     move = Move(pair, module, "a", "b")
     await move.prepare()
-    monkeypatch.setattr("runtime.moves.snapshots.encode", lambda snapshot: b"nonsense")
+    monkeypatch.setattr("runtime.moves.snapshots.encode", lambda *_: b"nonsense")
     move.send_freeze()
     report = await pair.report("refused")
     assert (report.runtime, report.code) == ("b", "snapshot_error")

@@ -67,9 +67,9 @@ def named_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pages each parcel from now on names."""
     named, encode = list[int](), precopy.encode_parcel
 
-    def noted(change: Change) -> bytes:
+    def noted(change: Change, level: int) -> bytes:
         named.append(change.named)
-        return encode(change)
+        return encode(change, level)
 
     monkeypatch.setattr(precopy, "encode_parcel", noted)
     return named
@@ -229,7 +229,7 @@ async def test_damaged_parcels_cost_no_more_than_time(
     pair: Fleet, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
 ) -> None:
     encode = precopy.encode_parcel
-    monkeypatch.setattr(precopy, "encode_parcel", lambda change: damage(encode(change)))
+    monkeypatch.setattr(precopy, "encode_parcel", lambda *made: damage(encode(*made)))
     await pair.move(await dirty(pair), "a", "b")
     await ticks_on(pair)
 

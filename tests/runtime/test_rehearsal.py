@@ -71,12 +71,12 @@ async def test_a_module_that_has_never_stopped_is_not_stopped_for_this(
     fleet: Fleet, watch: Watch
 ) -> None:
     """It would have to make continuations itself to go on: the same wait, before the move."""
-    move = await moving(fleet, "queens", "11")
+    move = await moving(fleet, "queens", "13")
     await move.freeze(rehearse=True)
     assert watch.foreseen == set()
     await move.switch()
     assert (await fleet.report("exited")).exit_code == 0
-    assert fleet.lines()[-1].startswith("solutions 2680 ")
+    assert fleet.lines()[-1].startswith("solutions 73712 ")
 
 
 async def test_without_rehearsal_nothing_is_foreseen(fleet: Fleet, watch: Watch) -> None:

@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -173,7 +174,7 @@ def repack(
     return struct.pack("<8sIIQ", MAGIC, version, zlib.crc32(packed), size) + packed
 
 
-def rewrite(change: Callable[[list[object]], object]) -> bytes:
+def rewrite(change: Callable[[list[Any]], object]) -> bytes:
     """The sample with a changed record."""
 
     def in_content(content: bytes) -> bytes:
@@ -211,11 +212,13 @@ MEMORIES, GLOBALS = 3, 4
         (set_field(GLOBALS, [[1, "i31", b"\0\0\0\0"]]), "malformed"),
         (set_field(GLOBALS, [{"number": 1, "type": "i31", "bits": b"\0" * 4}]), "type 'i31'"),
         (set_field(GLOBALS, [{"number": 1, "type": "i64", "bits": b"\0" * 4}]), "type 'i64'"),
-        (set_field(MEMORIES, [[1 << 31, b""]]), "cannot be restored"),
-        (set_field(MEMORIES, [[-4096, b""]]), "cannot be restored"),
-        (set_field(MEMORIES, [[100, b""]]), "cannot be restored"),
-        (set_field(MEMORIES, [[4096, b""]]), "does not fit"),
-        (set_field(MEMORIES, [[4096, b"\2"]]), "does not fit"),
+        (set_field(MEMORIES, [[1 << 31, b"", b""]]), "cannot be restored"),
+        (set_field(MEMORIES, [[-4096, b"", b""]]), "cannot be restored"),
+        (set_field(MEMORIES, [[100, b"", b""]]), "cannot be restored"),
+        (set_field(MEMORIES, [[4096, b"", b""]]), "does not fit"),
+        (set_field(MEMORIES, [[4096, b"\2", b""]]), "does not fit"),
+        (set_field(MEMORIES, [[4096, b"\0", b"\0"]]), "more deltas than blocks"),
+        (rewrite(lambda record: record[MEMORIES][0].__setitem__(2, b"\1")), "deltas to nothing"),
         (set_field(MEMORIES, []), "not those of its memories"),
         (set_field(8, float("nan")), "malformed"),
         (set_field(8, float("inf")), "malformed"),
