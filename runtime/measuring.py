@@ -1,11 +1,14 @@
 """What a move of a module would have to carry: asked by whoever plans one, measured while it runs.
 
-An answer costs nobody a pause: the same look at memory as before a move, twice. Knows copies and
-topics; nothing here is needed for a move.
+An answer costs nobody a pause: the same look at memory as before a move, twice, and some messages
+to the broker and back. Knows copies and topics; nothing here is needed for a move.
 """
 
 import asyncio
+import os
+import uuid
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -15,6 +18,7 @@ from arts.protocol.plan import Ask, Measured, asked, encode
 from arts.protocol.topics import Topics
 from runtime.copies import Copy
 from runtime.engines.base import Instance
+from runtime.estimate import left_when_it_stands, stop_seconds
 from runtime.precopy import reason_to_stop_first
 from runtime.settings import RuntimeSettings
 from runtime.shadow import Shadow
@@ -23,6 +27,10 @@ from runtime.written import watched
 
 log = get_logger(__name__)
 
+_LARGE: Final = 128 * 1024
+"""Bytes of a message whose way to the broker and back says how fast a line is."""
+_ECHOES: Final = 6.0
+"""Seconds for a few of them: 1 Mbit/s is enough."""
 WINDOW = 0.5
 """Seconds between the two looks."""
 
@@ -75,12 +83,45 @@ class Measuring:
         finally:
             await asyncio.to_thread(shadow.close)
         memory = instance.stats().memory_bytes
+        stops_first = reason_to_stop_first(memory, self._settings.precopy)
+        rate = written / seconds
+        trip, line = await self._measure_line()
+        budget = self._settings.precopy
+        left = used if stops_first else left_when_it_stands(used, rate, line, budget)
         return Measured(
             memory_bytes=memory,
             used_bytes=used,
-            written_bytes_per_second=written / seconds,
-            stops_first=reason_to_stop_first(memory, self._settings.precopy),
+            written_bytes_per_second=rate,
+            line_bytes_per_second=line,
+            stop_seconds=stop_seconds(left, line, trip),
+            stops_first=stops_first,
         )
+
+    async def _measure_line(self) -> tuple[float, float]:
+        """Seconds for a small message to the broker and back, and bytes a second of large ones.
+
+        Raises ``SnapshotError`` when none comes back.
+        """
+        topic = self._topics.measured(self._runtime, uuid.uuid4().hex)
+        echoes: asyncio.Queue[bytes] = asyncio.Queue()
+        self._transfers.listen(topic, echoes.put_nowait)
+        try:
+            async with asyncio.timeout(_ECHOES):
+                await self._echo(topic, 1, echoes)  # the subscription takes its time
+                trip = min([await self._echo(topic, 1, echoes) for _ in range(3)])
+                large = min([await self._echo(topic, _LARGE, echoes) for _ in range(2)])
+        except TimeoutError:
+            raise SnapshotError("the broker did not send back in time what was sent") from None
+        finally:
+            self._transfers.forget(topic)
+        return trip, _LARGE / max(large - trip, 1e-4)
+
+    async def _echo(self, topic: str, size: int, echoes: "asyncio.Queue[bytes]") -> float:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        self._transfers.say(topic, os.urandom(size))
+        await echoes.get()
+        return clock() - begun
 
 
 def _look(instance: Instance, shadow: Shadow) -> int:

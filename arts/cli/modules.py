@@ -241,8 +241,10 @@ def render_plan(planned: Document) -> str:
     if measured["unknown"] is None:
         lines.append(
             f"memory: {size(measured['memory_bytes'])}, of which {size(measured['used_bytes'])} "
-            f"are not zero; it writes {size(round(measured['written_bytes_per_second']))}/s"
+            f"are not zero; it writes {size(round(measured['written_bytes_per_second']))}/s, the "
+            f"line carries {size(round(measured['line_bytes_per_second']))}/s"
         )
+        lines.append(f"it would stand still for about {1000 * measured['stop_seconds']:.0f} ms")
     return "\n".join(lines)
 
 

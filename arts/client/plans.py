@@ -11,8 +11,8 @@ from arts.protocol.plan import Ask, Measured, encode, measured
 if TYPE_CHECKING:
     from arts.client import Client
 
-_PATIENCE: Final = 10.0
-"""Seconds for the runtime to look at the memory of a module twice."""
+_PATIENCE: Final = 15.0
+"""Seconds for the runtime to look at the memory of a module twice, and to try its line."""
 
 
 async def plan(client: "Client", key: str, to: str | None = None) -> dict[str, Any]:

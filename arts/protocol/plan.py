@@ -25,6 +25,11 @@ class Measured(msgspec.Struct, frozen=True):
     """In blocks of 4 KiB that are not all zeros."""
     written_bytes_per_second: float = 0.0
     """In such blocks; what is written to one again and again counts once per half second."""
+    line_bytes_per_second: float = 0.0
+    """From its runtime to the broker and back."""
+    stop_seconds: float = 0.0
+    """How long it would stand still, about: if what it writes does not pack, and the target's line
+    is no worse."""
     stops_first: str | None = None
     """Why its memory would not go ahead while it runs; None: it would."""
     unknown: str | None = None

@@ -1,6 +1,7 @@
 """Every command that talks to a realm, against a real one."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def test_migrate_only_planned(arts: Cli, counter: str) -> None:
     text = arts.ok("migrate", counter, "--plan")
     assert "would move from" in text
     assert "way: stop and copy" in text
+    assert re.search(r"it would stand still for about \d+ ms", text)
     planned = json.loads(arts.ok("migrate", counter, "--plan", "--json"))
     assert planned["measured"]["unknown"] is None
     assert 0 < planned["measured"]["used_bytes"] <= planned["measured"]["memory_bytes"]

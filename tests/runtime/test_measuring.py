@@ -32,6 +32,9 @@ async def test_how_much_there_is_and_how_fast_it_changes(
     assert found.used_bytes <= found.memory_bytes < 40 * MIB
     assert 100_000 < found.written_bytes_per_second < 4_000_000
     assert bool(found.stops_first) is stops
+    assert found.line_bytes_per_second > MIB
+    all_of_it = found.used_bytes / found.line_bytes_per_second
+    assert (found.stop_seconds > all_of_it) is stops
     await ticks_on(fleet)
 
 
@@ -53,6 +56,24 @@ async def test_one_that_ends_meanwhile(fleet: Fleet, monkeypatch: pytest.MonkeyP
     await fleet.start("dirty", args=("1024", "1000", "30"))
     await fleet.printed(1)
     assert (await ask(fleet, encode(Ask("m", "me")))).unknown == "the module has ended"
+
+
+async def test_without_a_broker_that_answers_nothing_is_known(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_ECHOES", 0.1)
+    agent = await fleet.runtime("a")
+    say = agent._transfers.say
+
+    def lose_echoes(topic: str, payload: bytes) -> None:
+        if len(payload) > 1:
+            say(topic, payload)
+
+    monkeypatch.setattr(agent._transfers, "say", lose_echoes)
+    await fleet.start("counter", args=("1",))
+    await fleet.printed(1)
+    unknown = (await ask(fleet, encode(Ask("m", "me")))).unknown
+    assert unknown == "the broker did not send back in time what was sent"
 
 
 async def test_nonsense_is_not_answered(fleet: Fleet) -> None:
