@@ -69,7 +69,7 @@ format: setup-dev
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup-dev  ## the figures of docs/explanation/performance.md
-	@for b in control-plane protocol migration engine programs reference; do $(BIN)/arts bench $$b --json || exit 1; done
+	@for b in control-plane protocol migration checkpoint engine programs reference; do $(BIN)/arts bench $$b --json || exit 1; done
 
 matrix: setup-dev  ## kill everybody in each phase of a move, and write down how it ended
 	@rm -f .crash-matrix; ARTS_CRASH_MATRIX=.crash-matrix $(BIN)/python -m pytest \

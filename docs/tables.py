@@ -1,9 +1,10 @@
 """Writes tables of the page on performance, from what the benchmarks measured.
 
     arts bench reference --json > reference.json
-    python docs/tables.py reference.json ...
+    arts bench checkpoint --json > checkpoint.json
+    python docs/tables.py reference.json checkpoint.json
 
-A table stands between two comments that name the benchmark; what stands around it stays as it is.
+What is written stands between two comments that name the benchmark; the rest stays as it is.
 """
 
 import json
@@ -16,19 +17,23 @@ from typing import Any
 from arts.bench import tables
 
 PAGE = Path(__file__).parent / "explanation" / "performance.md"
-TABLES: dict[str, Callable[[Mapping[str, Any]], tables.Table]] = {"reference": tables.reference}
+TABLES: dict[str, Callable[[Mapping[str, Any]], list[tables.Table]]] = {
+    "reference": tables.reference,
+    "checkpoint": tables.checkpoint,
+}
 
 
 def rewritten(page: str, figures: Mapping[str, Any]) -> str:
-    """The page with another table of one benchmark. Raises ``ValueError`` if it has none."""
+    """The page with other tables of one benchmark. Raises ``ValueError`` without one place."""
     name = figures["benchmark"]
     begin = f"<!-- Written by docs/tables.py from `arts bench {name}`; do not edit. -->"
     end = f"<!-- The end of `arts bench {name}`. -->"
-    between = f"{begin}\n\n{TABLES[name](figures).markdown()}\n\n{end}"
+    made = "\n\n".join(table.markdown() for table in TABLES[name](figures))
+    between = f"{begin}\n\n{made}\n\n{end}"
     pattern = re.escape(begin) + ".*?" + re.escape(end)
     text, count = re.subn(pattern, lambda _: between, page, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"{count} tables of {name}, not one")
+        raise ValueError(f"{count} places for {name}, not one")
     return text
 
 

@@ -7,7 +7,8 @@ if it finds anything else than it wrote: then the benchmark fails.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from arts.bench.statistics import percentile
@@ -52,20 +53,34 @@ async def measure_memory(
     return result
 
 
-async def _move(
-    client: Client, name: str, moves: int, size: float, rate: float, settling: float
-) -> dict[str, Any]:
-    """``settling``: seconds between moves, the first two of which then do not count."""
+@asynccontextmanager
+async def dirty_module(
+    client: Client, name: str, size: float, rate: float, **fields: Any
+) -> AsyncIterator[str]:
+    """The uuid of a module that has filled ``size`` MiB and writes ``rate`` MB/s of them anew.
+
+    ``fields``: more of ``Client.create``.
+    """
     module = await client.create(
         "dirty",
         name=name,
         args=(str(round(size * 1024)), str(round(rate * 1000))),
         limits=Limits(memory_bytes=round((2 * size + 2) * (1 << 20))),
+        **fields,
     )
     uuid = module["uuid"]
     async with client.output(uuid) as lines:
         await client.wait_state(uuid, {"running"}, timeout=60)
         await anext(aiter(lines))
+        yield uuid
+    await client.delete(uuid, force=True)
+
+
+async def _move(
+    client: Client, name: str, moves: int, size: float, rate: float, settling: float
+) -> dict[str, Any]:
+    """``settling``: seconds between moves, the first two of which then do not count."""
+    async with dirty_module(client, name, size, rate) as uuid:
         answers, durations = [], []
         for _ in range(moves + (2 if settling else 0)):
             begun = time.perf_counter()
@@ -73,7 +88,6 @@ async def _move(
             durations.append(1000 * (time.perf_counter() - begun))
             await asyncio.sleep(settling)
         sent = await _count(client, uuid)
-    await client.delete(uuid, force=True)
     downtimes = [float(answer["downtime_ms"]) for answer in answers[-moves:]]
     return {
         f"{name}_p50_ms": round(percentile(downtimes, 50), 3),

@@ -26,9 +26,9 @@ _REFERENCE: Final = (
 )
 
 
-def reference(figures: Mapping[str, Any]) -> Table:
+def reference(figures: Mapping[str, Any]) -> list[Table]:
     """Of ``arts bench reference``."""
-    return Table(_REFERENCE, [_program(figures, name) for name in figures["snapshot_bytes_of"]])
+    return [Table(_REFERENCE, [_program(figures, name) for name in figures["snapshot_bytes_of"]])]
 
 
 def _program(figures: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -53,6 +53,34 @@ def _published(it: Published) -> str:
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+_CHECKPOINT: Final = ("module", "cannot run, ms", "sent for one", "one every, s")
+_GAPS: Final = ("interpreter", "longest time without a line, ms", "without checkpoints, ms")
+_MESSAGES: Final = ("durability", "messages/s")
+
+
+def checkpoint(figures: Mapping[str, Any]) -> list[Table]:
+    """Of ``arts bench checkpoint``: p50 / p99 of times, medians of what is sent."""
+    modules = [
+        (
+            name,
+            _percentiles(figures, "stood", name),
+            size(figures["sent_bytes_of"][name]),
+            f"{every:.2f}",
+        )
+        for name, every in figures["every_s_of"].items()
+    ]
+    gaps = [
+        (name, _percentiles(figures, "gap", name), _percentiles(figures, "undisturbed_gap", name))
+        for name in figures["gap_p50_ms_of"]
+    ]
+    messages = [(way, f"{count:,}") for way, count in figures["messages_per_s_of"].items()]
+    return [Table(_CHECKPOINT, modules), Table(_GAPS, gaps), Table(_MESSAGES, messages)]
+
+
+def _percentiles(figures: Mapping[str, Any], what: str, name: str) -> str:
+    return " / ".join(milliseconds(figures[f"{what}_p{p}_ms_of"][name]) for p in (50, 99))
 
 
 def size(count: float) -> str:

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Measure this machine.")
     group.command("control-plane")(control_plane)
     group.command("migration")(migration)
+    group.command("checkpoint")(checkpoint)
     group.command("engine")(engine)
     group.command("protocol")(protocol)
     group.command("programs")(programs)
@@ -82,6 +83,41 @@ def migration(
             )
         ),
         as_json,
+    )
+
+
+def checkpoint(
+    broker: BrokerKindOption = "auto",
+    checkpoints: Annotated[int, typer.Option(min=2, help="Of each module.")] = 50,
+    sizes: Annotated[str, typer.Option(help="MiB of memory, with commas between.")] = (
+        "0.0625,1,16,72"
+    ),
+    rates: Annotated[
+        str, typer.Option(help="MB/s that are rewritten, with commas between.")
+    ] = "0,1,10",
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds to the next one.")] = 0.5,
+    seconds: Annotated[float, typer.Option(help="Of counting messages, thrice each way.")] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """What it costs a module to be durable: how long it cannot run, what is sent, messages/s."""
+    from arts.bench import tables
+    from arts.bench.checkpoint import measure
+    from arts.cli.bench_tables import show_tables
+
+    _run(
+        lambda progress: asyncio.run(
+            measure(
+                broker=broker,
+                checkpoints=checkpoints,
+                sizes=[float(size) for size in _names(sizes)],
+                rates=[float(rate) for rate in _names(rates)],
+                interval=interval,
+                seconds=seconds,
+                progress=progress,
+            )
+        ),
+        as_json,
+        lambda figures: show_tables(tables.checkpoint(figures)),
     )
 
 
@@ -156,14 +192,14 @@ def reference(
     """The programs that others publish, moved: snapshots, times, the rest of the run."""
     from arts.bench import reference as benchmark
     from arts.bench import tables
-    from arts.cli.bench_tables import show_table
+    from arts.cli.bench_tables import show_tables
 
     _run(
         lambda progress: benchmark.measure(
             folder, chosen=_names(names), moves=moves, progress=progress
         ),
         as_json,
-        lambda figures: show_table(tables.reference(figures)),
+        lambda figures: show_tables(tables.reference(figures)),
     )
 
 

@@ -133,12 +133,13 @@ def show_programs(figures: Mapping[str, Any]) -> None:
         out.print(f"left out: {line}", style="yellow", markup=False)
 
 
-def show_table(content: tables.Table) -> None:
-    """Print a table that is made already."""
-    first, *others = content.headings
-    table = Table(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    for row in content.rows:
-        table.add_row(*row)
-    out.print(table)
+def show_tables(contents: Iterable[tables.Table]) -> None:
+    """Print tables that are made already."""
+    for content in contents:
+        first, *others = content.headings
+        table = Table(first)
+        for heading in others:
+            table.add_column(heading, justify="right")
+        for row in content.rows:
+            table.add_row(*row)
+        out.print(table)

@@ -22,6 +22,16 @@ CASES = {
         ["--moves", "2"],
         {"downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"},
     ),
+    "checkpoint": (
+        [
+            *("--checkpoints", "2", "--sizes", "0.0625", "--rates", "1"),
+            *("--interval", "0.1", "--seconds", "0.2"),
+        ],
+        {
+            *("stood_p50_ms_of", "stood_p99_ms_of", "sent_bytes_of", "every_s_of"),
+            *("gap_p50_ms_of", "undisturbed_gap_p99_ms_of", "messages_per_s_of"),
+        },
+    ),
     "protocol": (
         ["--messages", "5", "--runs", "1"],
         {
@@ -97,7 +107,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_benchmark_is_one_flat_object_with_its_keys(name: str) -> None:
     arguments, keys = CASES[name]
-    if name in ("control-plane", "migration"):
+    if name in ("control-plane", "migration", "checkpoint"):
         arguments = [*arguments, "--broker", "embedded"]
     result = CliRunner().invoke(app, ["bench", name, *arguments, "--json"])
     assert result.exit_code == 0, result.output

@@ -7,7 +7,7 @@ import pytest
 
 from arts.bench import reference, tables
 from arts.bench.published import PUBLISHED
-from arts.cli.bench_tables import show_table
+from arts.cli.bench_tables import show_tables
 from arts.errors import NotFound
 
 
@@ -33,7 +33,7 @@ def test_what_others_publish_is_of_programs_that_are_measured() -> None:
 
 
 def test_a_row_has_ours_and_theirs() -> None:
-    table = tables.reference(figures(linpack=None, nbody=0.99, quickjs=1.0))
+    (table,) = tables.reference(figures(linpack=None, nbody=0.99, quickjs=1.0))
     ours = ["1.6 MB", "0.46", "12", "1,234", "1.12"]
     assert table.rows == [
         ("linpack", *ours, "-", "MVVM: -, 4,649, 699, -"),
@@ -48,7 +48,7 @@ def test_a_table_is_shown_as_markdown_and_in_a_terminal(
 ) -> None:
     table = tables.Table(("program", "ms"), [("nbody", "1.0")])
     assert table.markdown() == "| program | ms |\n| --- | --- |\n| nbody | 1.0 |"
-    show_table(table)
+    show_tables([table])
     assert "nbody" in capsys.readouterr().out
 
 

@@ -40,5 +40,5 @@ def test_a_table_is_replaced_and_the_rest_stays(tables: Any) -> None:
 
 
 def test_a_page_without_the_comments_is_refused(tables: Any) -> None:
-    with pytest.raises(ValueError, match="0 tables of reference"):
+    with pytest.raises(ValueError, match="0 places for reference"):
         tables.rewritten("# Another page\n", figures("nbody"))
