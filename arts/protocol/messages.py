@@ -12,12 +12,11 @@ is idempotent, a lower one is a ghost.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from arts.model import (
     CHECKPOINT_INTERVAL,
     EVERY_ABILITY,
-    ChannelSpec,
     Durability,
     Filetype,
     Limits,
@@ -32,20 +31,21 @@ from arts.model import (
 from arts.protocol import lenient
 from arts.protocol.answers import Response as Response
 from arts.protocol.answers import SupervisorNotice as SupervisorNotice
+from arts.protocol.commands import AbortMigration as AbortMigration
+from arts.protocol.commands import AnnounceRuntime as AnnounceRuntime
+from arts.protocol.commands import Command as Command
+from arts.protocol.commands import FreezeModule as FreezeModule
+from arts.protocol.commands import MigrationCommand as MigrationCommand
+from arts.protocol.commands import PrepareModule as PrepareModule
+from arts.protocol.commands import ReleaseModule as ReleaseModule
+from arts.protocol.commands import ResumeModule as ResumeModule
+from arts.protocol.commands import StartModule as StartModule
+from arts.protocol.commands import StopModule as StopModule
+from arts.protocol.commands import TakeCheckpoint as TakeCheckpoint
 from arts.protocol.parts import HeldModule as HeldModule
+from arts.protocol.parts import Message as Message
 from arts.protocol.parts import ModuleStats as ModuleStats
 from arts.protocol.parts import ReportKind as ReportKind
-
-
-class Message(BaseModel):
-    """One message. ``object_id`` correlates; it is echoed in the answer."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
-    )
-
-    object_id: str = Field(default="", exclude=True)
-
 
 # ---------------------------------------------------------------------------- requests
 
@@ -64,7 +64,7 @@ class RegisterRuntime(Request):
     name: str = "aruntime"
     max_nmodules: int = Field(default=3, ge=0)
     apis: lenient.Apis = lenient.DEFAULT_APIS
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     filetypes: frozenset[Filetype] = frozenset(Filetype)
     instance: str = ""
     features: frozenset[str] = frozenset()
@@ -78,7 +78,7 @@ class RegisterRuntime(Request):
     """How modules ended since the last accepted registration: their reports may have met nobody."""
     manager: str | None = None
     """uuid of the manager that takes it along when it goes."""
-    traits: dict[str, Any] = {}
+    traits: dict[str, Any] = Field(default_factory=dict)
     """Anything else about it, kept and shown."""
 
 
@@ -140,7 +140,7 @@ class CreateModule(Request):
     env: lenient.Words = ()
     channels: lenient.Channels = ()
     program: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     limits: Limits = Limits()
     on_runtime_lost: OnRuntimeLost = OnRuntimeLost.REPLACE
     on_crash: OnCrash = OnCrash.IGNORE
@@ -148,7 +148,7 @@ class CreateModule(Request):
     """What of it outlives its runtime: ``none``, ``checkpoint`` or ``always``."""
     checkpoint_interval: float = Field(default=CHECKPOINT_INTERVAL, ge=0.05, le=86400)
     """Seconds between checkpoints, at most."""
-    extras: dict[str, Any] = {}
+    extras: dict[str, Any] = Field(default_factory=dict)
     """Anything else about it, kept, shown and passed on to its runtime."""
     profile: ProfileChoice | None = None
     """How often the program looks whether it shall pause; the realm's settings have the default."""
@@ -272,125 +272,6 @@ class Query(Request):
     key: str = ""
     """uuid, unique prefix of one, or name."""
     target: lenient.Reference = None  # of a plan
-
-
-# ---------------------------------------------------------------------------- commands
-
-
-class Command(Message):
-    """Something a runtime must do. It answers with a report, or repeats it if already done."""
-
-    uuid: str
-    generation: int
-
-
-class StartModule(Command):
-    """Load the program and run the module.
-
-    Reports: ``started``, ``failed``; ``stopped`` with ``newest`` when the runtime has seen a later
-    generation of a module of this uuid: the realm then starts it at a later one still.
-    """
-
-    action: ClassVar = "create"
-    name: str
-    filename: str
-    filetype: Filetype
-    fileid: str | None = None
-    program: Program | None = None
-    args: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    channels: tuple[ChannelSpec, ...] = ()
-    apis: tuple[str, ...] = ()
-    limits: Limits = Limits()
-    extras: dict[str, Any] = {}
-    durability: Durability = Durability.NONE
-    checkpoint_interval: float = CHECKPOINT_INTERVAL
-    parent: str
-
-
-class StopModule(Command):
-    """End the module, or forget a stale copy: anything at ``generation`` or below goes.
-
-    Reports: ``stopped``, also when there was nothing to stop.
-    """
-
-    action: ClassVar = "delete"
-    force: bool = False
-    forget_session: bool = True
-    """Purge the module's MQTT session: false when the module lives on elsewhere."""
-    module: StartModule | None = Field(default=None, exclude=True)
-    """What the module is: old runtimes are told again."""
-    send_to: str | None = Field(default=None, exclude=True)
-    """The runtime to which an old one is to hand it over itself."""
-
-
-class TakeCheckpoint(Command):
-    """Take a checkpoint now and send it to the store, which says when it is kept.
-
-    Reports: ``refused`` when there will be none.
-    """
-
-    action: ClassVar = "checkpoint"
-    hold: float = 0.0
-    """Seconds for which the module then stands still, unless it is told again, or to stop."""
-
-
-class MigrationCommand(Command):
-    """One step of a move; ``generation`` is the one *after* the move."""
-
-    migration: str
-
-
-class PrepareModule(MigrationCommand):
-    """To the target: load the program, make room, listen for the snapshot.
-
-    Reports: ``ready``, ``refused``; unasked ``restored`` (with the digest) when the module is
-    rebuilt, and that again when asked again.
-    """
-
-    action: ClassVar = "prepare"
-    module: StartModule
-    """What the module is, as its own start command would say it."""
-    source: str
-
-
-class FreezeModule(MigrationCommand):
-    """To the source: pause, drain the channels, send the snapshot. With ``rehearse`` it first
-    tells the target, while the module still runs, where it last stood.
-
-    Reports: ``ahead`` (now and then, of memory), then ``frozen`` (digest, size) or ``refused``.
-    """
-
-    action: ClassVar = "freeze"
-    target: str
-    rehearse: bool = False
-
-
-class ResumeModule(MigrationCommand):
-    """To the new owner: take the channels over and run. Reports: ``resumed``."""
-
-    action: ClassVar = "resume"
-
-
-class ReleaseModule(MigrationCommand):
-    """To the source, after the commit: let go of the channels, keep the frozen copy until told to
-    forget it. Reports: ``released``."""
-
-    action: ClassVar = "release"
-
-
-class AbortMigration(MigrationCommand):
-    """Call the move off: the source runs on, the target forgets. Reports: ``aborted``."""
-
-    action: ClassVar = "abort"
-
-
-class AnnounceRuntime(Command):
-    """Register again, with everything held: the realm gave this runtime up, never knew it, or was
-    deaf for a while. ``uuid`` is the runtime's own. The registration is the answer."""
-
-    action: ClassVar = "announce"
-    generation: int = 0
 
 
 # ---------------------------------------------------------------------------- reports

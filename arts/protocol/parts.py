@@ -1,8 +1,8 @@
-"""Parts of messages: what a runtime says of each of its modules. Knows no JSON and no topic."""
+"""What messages have in common, and their parts. Knows no JSON and no topic."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from arts.protocol import lenient
 
@@ -21,6 +21,16 @@ ReportKind = Literal[
     "aborted",
 ]
 """What a report may say."""
+
+
+class Message(BaseModel):
+    """One message. ``object_id`` correlates; it is echoed in the answer."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
+
+    object_id: str = Field(default="", exclude=True)
 
 
 class HeldModule(BaseModel):

@@ -7,7 +7,7 @@ from arts.protocol.plan import Ask, Measured, asked, encode, measured
 
 
 def test_both_survive_the_way() -> None:
-    ask, found = Ask("m", "me"), Measured(5, 4, 1.5, "little", None)
+    ask, found = Ask("m", "me"), Measured(5, 4, 1.5, 2e6, 0.5, "little", None)
     assert asked(encode(ask)) == ask
     assert measured(encode(found)) == found
 
