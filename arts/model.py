@@ -323,7 +323,10 @@ class Module:
     attempts: tuple[str, ...] = ()
     """Runtimes that failed to start this generation."""
     life: int = 0
-    """Its generation when it last began from nothing: older checkpoints are of a former life."""
+    """Its generation when it last began from nothing or, because somebody wanted it, from a
+    checkpoint: newer checkpoints of before that are of a former life."""
+    begun: tuple[str, int] | None = None
+    """Module (uuid) and number of that checkpoint."""
     crashes: int = 0
     """How often it was started again because it had failed."""
     recovery: Recovery | None = None

@@ -59,7 +59,7 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._written = {spec.path: spec for spec in module.channels if "w" in spec.mode}
         self._inbox = Inbox(())
-        self._generation = self._origin = generation
+        self._generation = self._origin = generation  # unless it goes on from a snapshot
         self._messages = 0
         """How many it has written to channels, in all its copies since it began from nothing."""
         self.state = TrafficState()
@@ -90,7 +90,8 @@ class Traffic:
     def restore(self, state: TrafficState) -> None:
         """Go on where another copy stood."""
         self.state = state
-        self._origin, self._messages = state.origin, state.written
+        if state.origin >= self._module.origin:
+            self._origin, self._messages = state.origin, state.written
         self._inbox.remember(state.heard)
 
     # ------------------------------------------------------------------------ out

@@ -39,6 +39,8 @@ class StartModule(Command):
     extras: dict[str, Any] = Field(default_factory=dict)
     durability: Durability = Durability.NONE
     checkpoint_interval: float = CHECKPOINT_INTERVAL
+    origin: int = 0
+    """A generation: what numbers on sequenced channels began before it is not gone on with."""
     parent: str
 
 

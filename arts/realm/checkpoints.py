@@ -29,7 +29,13 @@ from arts.realm.effects import (
     SnapshotUnfit,
 )
 from arts.realm.placement import cold_start, finish, on_started, place_new, try_elsewhere
-from arts.realm.recovery import on_found, on_ready, on_restored, seek
+from arts.realm.recovery import (
+    on_found,
+    on_ready,
+    on_restored,
+    seek,
+    with_which_it_began,
+)
 from arts.realm.state import RealmState
 
 _OWNED = frozenset({ModuleState.RUNNING, ModuleState.MIGRATING})
@@ -155,7 +161,8 @@ def _go_back(state: RealmState, module: Module, request: RestoreModule, number: 
         attempts=(),
         detail=f"back to checkpoint {number}",
         recovery=Recovery(module.uuid, at=number),
-        life=0,  # all there are, again
+        life=module.generation + 1,
+        begun=(module.uuid, number),
         reply=replace(request.reply, said=None) if request.reply else None,
     )
     place_new(state, module)
@@ -221,10 +228,19 @@ def on_no_snapshot(state: RealmState, event: NoSnapshot) -> None:
     elif module is None:
         return
     elif module.state is ModuleState.STARTING and module.recovery is not None:
-        if module.recovery.source != module.uuid or module.recovery.required:
-            finish(state, module, "failed", event.detail, code=NotFound.code)
-            return
-        damaged = tuple(dict.fromkeys((*module.recovery.damaged, *event.damaged)))
+        _without(state, module, module.recovery, event)
+
+
+def _without(state: RealmState, module: Module, move: Recovery, event: NoSnapshot) -> None:
+    """None of the checkpoints that were wanted is good."""
+    if (first := with_which_it_began(module, move)) is not None:
+        module = replace(module, recovery=first)
+        state.put_module(module)
+        seek(state, module)
+    elif move.source != module.uuid or move.required:
+        finish(state, module, "failed", event.detail, code=NotFound.code)
+    else:
+        damaged = tuple(dict.fromkeys((*move.damaged, *event.damaged)))
         cold_start(state, module, event.detail, damaged)
 
 
@@ -290,10 +306,11 @@ def _older(state: RealmState, module: Module, move: Recovery, why: str) -> None:
 
 def _resumed(state: RealmState, module: Module, move: Recovery) -> None:
     assert move.number is not None
+    begun = module.begun if move.source == module.uuid else (move.source, move.number)
     restored = Restored(move.number, move.source, move.taken_at, move.damaged)
     spoiled = f"; {_listed(move.damaged)} could not be used" if move.damaged else ""
     state.note("module.restored", module=module, detail=f"from checkpoint {move.number}{spoiled}")
-    on_started(state, replace(module, recovery=None, restored=restored))
+    on_started(state, replace(module, recovery=None, restored=restored, begun=begun))
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

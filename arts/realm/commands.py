@@ -58,6 +58,7 @@ def start_command(module: Module, runtime: str, generation: int) -> StartModule:
         extras=dict(spec.extras),
         durability=spec.durability,
         checkpoint_interval=spec.checkpoint_interval,
+        origin=module.life,
         parent=runtime,
     )
 

@@ -235,7 +235,9 @@ def on_phase_over(state: RealmState, module: Module) -> None:
         begun = module.generation + 1
         place_new(
             state,
-            state.advance_module(module, "requested", parent=None, attempts=(), life=begun),
+            state.advance_module(
+                module, "requested", parent=None, attempts=(), life=begun, begun=None
+            ),
         )
     else:
         forget(state, module)

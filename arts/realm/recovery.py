@@ -28,6 +28,14 @@ def after_loss(module: Module) -> Recovery | None:
     return Recovery(module.uuid, since=module.life) if durable else None
 
 
+def with_which_it_began(module: Module, wanted: Recovery) -> Recovery | None:
+    """How a module starts that has no checkpoint of its present life, if that began with one."""
+    if module.begun is None or (wanted.source, wanted.since) != (module.uuid, module.life):
+        return None
+    source, number = module.begun
+    return Recovery(source, before=number + 1, damaged=wanted.damaged)
+
+
 def seek(state: RealmState, module: Module) -> None:
     """Look for the checkpoint; repeated, it comes to the same."""
     wanted = module.recovery
