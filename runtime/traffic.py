@@ -27,7 +27,8 @@ log = get_logger(__name__)
 _BURST: Final = 2000
 """Activities not yet handled here after which the module is asked to pause."""
 _UNCONFIRMED: Final = 500
-"""Channel writes after which the broker must confirm before the module may write more."""
+"""Channel writes after which the broker must confirm before the module may write more than it
+reads. It may always answer: until it has read, the embedded broker may confirm nothing."""
 _CONFIRM_TIMEOUT: Final = 5.0
 _BREATHLESS: Final = 3.0
 """Seconds without reading the session; well within its keep-alive."""
@@ -72,9 +73,11 @@ class Traffic:
         self._activities: deque[Activity] = deque()
         self._drain_due = False
         self._unconfirmed = 0
+        """Channel writes, less the messages read, since the broker had last confirmed all."""
         self._confirming: asyncio.Task[None] | None = None
         self.muted = False
-        self._hearing = False
+        self._hearing = 0
+        """How many wait for the broker's word, so that it must be heard."""
         self.on_owing: Callable[[int], None] = lambda owing: None
         """Hears how many taken messages wait for a checkpoint to be kept."""
 
@@ -120,6 +123,9 @@ class Traffic:
                     self._write(path, payload)
                 case Consumed(receipt):
                     self._inbox.taken(receipt)
+                    if self._confirming is not None:
+                        self._unconfirmed -= 1
+                        self._writable()
         self._settle()
 
     def choke(self, choked: bool) -> None:
@@ -142,13 +148,13 @@ class Traffic:
         if self._session is None:
             return True
         # Confirmations come the same way as the input that a full inbox leaves unread.
-        self._hearing = True
+        self._hearing += 1
         self._read_on()
         self._session.resume_reading()
         try:
             return await self._session.flush(timeout)
         finally:
-            self._hearing = False
+            self._hearing -= 1
 
     def _write(self, path: str, payload: bytes) -> None:
         spec, session = self._written[path], self._session
@@ -163,13 +169,14 @@ class Traffic:
             self._on_fault(f"{path}: {error}")
             return
         self._unconfirmed += 1
-        if self._unconfirmed >= _UNCONFIRMED and self._confirming is None:
+        if self._unconfirmed >= _UNCONFIRMED:
             self._writable()
-            self._confirming = asyncio.create_task(self._confirm(session))
+            if self._confirming is None:
+                self._confirming = asyncio.create_task(self._confirm())
 
-    async def _confirm(self, session: Session) -> None:
+    async def _confirm(self) -> None:
         try:
-            while self._open and not await session.flush(_CONFIRM_TIMEOUT):
+            while self._open and not await self.published(_CONFIRM_TIMEOUT):
                 pass
             self._unconfirmed = 0
         finally:

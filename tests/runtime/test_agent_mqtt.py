@@ -25,6 +25,8 @@ class MqttFleet(Fleet):
     """A fleet on a real broker, in a realm of its own."""
 
     url: str = ""
+    keepalive: int = 10
+    """Of sessions of modules, in seconds."""
 
     def __post_init__(self) -> None:
         self.realm = unique("realm")
@@ -35,7 +37,7 @@ class MqttFleet(Fleet):
         return MqttBus(self.url, client_id, will=will)
 
     def make_session(self, client_id: str) -> Session:
-        return MqttSession(self.url, client_id)
+        return MqttSession(self.url, client_id, keepalive=self.keepalive)
 
     async def process(self, name: str, *arguments: str) -> asyncio.subprocess.Process:
         """A runtime as a process of its own, once it has registered."""
@@ -96,6 +98,25 @@ async def test_messages_are_handled_exactly_once_across_moves(mqtt_fleet: MqttFl
         await feed()
         module, _ = await fleet.move(module, source, target, before_freeze=feed)
         await feed()
+    out = fleet.messages[channels[1].topic]
+    await fleet.until(lambda: len(out) >= len(sent))
+    assert out == sent
+
+
+async def test_a_full_window_does_not_stop_who_writes_what_it_reads(
+    mqtt_fleet: MqttFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker confirms nothing to whoever owes it a window of acknowledgements, and an
+    echo that had to wait for that could not acknowledge: until the line was taken for dead."""
+    monkeypatch.setattr("runtime.traffic._UNCONFIRMED", 5)
+    fleet = mqtt_fleet
+    fleet.keepalive = 3600
+    channels = echo_channels(f"{fleet.realm}/echo")
+    await fleet.runtime("a")
+    await fleet.start("echo", channels=channels)
+    sent = [b"%d" % n for n in range(1000)]
+    for message in sent:
+        fleet.bus.publish(channels[0].topic, message, qos=1)
     out = fleet.messages[channels[1].topic]
     await fleet.until(lambda: len(out) >= len(sent))
     assert out == sent

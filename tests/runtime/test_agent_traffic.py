@@ -8,7 +8,7 @@ from arts.bus.memory import MemoryLink
 from arts.errors import BusError
 from arts.model import ChannelSpec
 from runtime.copies import Copy
-from runtime.engines.base import OutputLine
+from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine
 from tests.runtime.fleet import ECHO, Fleet
 from tests.runtime.scripted import eventually
 
@@ -56,6 +56,25 @@ async def test_a_backlog_does_not_make_the_broker_think_we_are_dead(
         await eventually(lambda: not link_of(fleet).paused)
 
 
+async def test_a_backlog_does_not_delay_what_confirms_the_output(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes the same way: an echo with both waited until it was time to breathe."""
+    monkeypatch.setattr("runtime.traffic._UNCONFIRMED", 5)
+    monkeypatch.setattr("runtime.traffic._BREATHLESS", 3600)
+    await fleet.runtime("a")
+    await fleet.start("echo", channels=ECHO)
+    copy = only_copy(fleet)
+    assert await copy.pause(5.0)
+    sent = [b"%d" % n for n in range(500)]
+    for message in sent:
+        fleet.bus.publish("echo/in", message, qos=1)
+    await eventually(lambda: link_of(fleet).paused)
+    copy.run()
+    await fleet.until(lambda: len(fleet.messages["echo/out"]) == len(sent))
+    assert fleet.messages["echo/out"] == sent
+
+
 async def test_a_module_that_writes_too_fast_waits_for_the_broker(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +94,32 @@ async def test_a_module_that_writes_too_fast_waits_for_the_broker(
     fleet.broker.heal()
     await fleet.until(lambda: len(fleet.messages["echo/out"]) == len(sent))
     assert fleet.messages["echo/out"] == sent
+
+
+async def test_who_waits_for_the_broker_may_write_as_much_as_it_reads(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.traffic._UNCONFIRMED", 2)
+    await fleet.runtime("a")
+    await fleet.start("echo", channels=ECHO)
+    copy = only_copy(fleet)
+    wasi = copy.instance.wasi  # type: ignore[union-attr]
+    fleet.broker.hold("realm-module-m")
+
+    def does(*activities: Activity) -> bool:
+        for activity in activities:
+            copy.traffic.listen(activity)
+        copy.traffic.drain()
+        return bool(wasi.writable)
+
+    said = ChannelWrite("/ch/out", b"said")
+    assert does(said)
+    assert not does(said)
+    assert does(Consumed(0))
+    assert not does(said)
+    fleet.broker.heal()
+    await eventually(lambda: wasi.writable)
+    assert does(said)
 
 
 async def test_a_session_cut_under_a_fast_writer_loses_nothing(
