@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack
 import pytest
 
 from arts.client import Client
+from arts.errors import BusError
 from tests.support.echo import conversation
 from tests.support.realm import counted, is_consecutive, module
 
 SOAK = os.environ.get("ARTS_TEST_PROFILE") == "soak"
 MOVES = 1000 if SOAK else 10
+CALLED_OFF = "did not confirm the module's output in time"
 CROWD = 100 if SOAK else 20
 
 pytestmark = [
@@ -25,24 +27,33 @@ pytestmark = [
 ]
 
 
-def is_possible(broker_kind: str, rate: int) -> bool:
-    """An embedded broker that cannot keep up confirms too late, so that moves are called off."""
-    return (broker_kind, rate) != ("embedded", 5000)
+def may_be_called_off(broker_kind: str, rate: int) -> bool:
+    """An embedded broker that cannot keep up confirms too late for a move, and says so."""
+    return (broker_kind, rate) == ("embedded", 5000)
 
 
-@pytest.mark.combinations(run=is_possible)
 @pytest.mark.parametrize("rate", [10, 200, 5000])
-async def test_exactly_once_at_a_rate(client: Client, rate: int) -> None:
-    """Messages a second; what this machine cannot do is offered as fast as it can be answered."""
+async def test_exactly_once_at_a_rate(client: Client, broker_kind: str, rate: int) -> None:
+    """Messages a second; what this machine cannot do is offered as fast as it can be answered.
+
+    Moves are done, or called off where they may be; messages are answered once and in order anyway.
+    """
+    called_off = 0
     async with conversation(client, interval=1 / rate) as (echo, talking):
         await talking.answers.more(3)
         began = time.monotonic()
         for _ in range(MOVES):
-            await client.move(echo.uuid)
+            try:
+                await client.move(echo.uuid)
+            except BusError as error:
+                if not may_be_called_off(broker_kind, rate) or CALLED_OFF not in str(error):
+                    raise
+                called_off += 1
             await talking.answers.more(1)
         took = time.monotonic() - began
     print(
-        f"{MOVES} moves in {took:.1f} s, {len(talking.answers.seen) / took:.0f}/s of {rate}/s:",
+        f"{MOVES} moves in {took:.1f} s, {called_off} of them called off,",
+        f"{len(talking.answers.seen) / took:.0f}/s of {rate}/s:",
         talking.summary(),
     )
 
