@@ -8,8 +8,12 @@ import pytest
 
 from arts.model import Limits
 from arts.protocol import messages as m
+from runtime import copies, moves
 from runtime import snapshot as snapshots
 from runtime.copies import Copy
+from runtime.engines.base import Outcome
+from runtime.engines.wasmtime_instance import MovableInstance
+from runtime.runner import Runner
 from tests.runtime.fleet import ECHO, TOPICS, Fleet, Move
 from tests.runtime.scripted import eventually
 from tests.runtime.test_agent import counts
@@ -286,6 +290,52 @@ async def test_without_a_safepoint_the_module_is_not_moved(fleet: Fleet) -> None
     move.send_freeze()
     assert (await fleet.report("refused")).detail == "no safepoint within 0 s"
     await fleet.stop("a", force=True)
+
+
+async def test_a_turn_under_way_may_end_by_itself(
+    pair: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module had best stand where it waits: it is not asked to pause where it computes, unless
+    its turn has lasted too long."""
+    assert copies._DEFAULT_SLICE < moves._TURN
+    monkeypatch.setattr("runtime.moves._TURN", 30.0)
+    module = await pair.start("echo", channels=ECHO)
+    move = Move(pair, module, "a", "b")
+    await move.prepare()
+    computing, go_on, stopping = threading.Event(), threading.Event(), threading.Event()
+    asked: list[str] = []
+    run, request_pause, standstill = (
+        MovableInstance.run,
+        MovableInstance.request_pause,
+        Runner.standstill,
+    )
+
+    def long_turn(instance: MovableInstance) -> Outcome:
+        computing.set()
+        assert go_on.wait(10)
+        return run(instance)
+
+    def counted_request(instance: MovableInstance) -> None:
+        asked.append("to pause")
+        request_pause(instance)
+
+    async def watched_standstill(runner: Runner, timeout: float) -> bool:
+        stopping.set()
+        return await standstill(runner, timeout)
+
+    monkeypatch.setattr(MovableInstance, "run", long_turn)
+    monkeypatch.setattr(MovableInstance, "request_pause", counted_request)
+    monkeypatch.setattr(Runner, "standstill", watched_standstill)
+    pair.bus.publish("echo/in", b"work", qos=1)
+    await eventually(computing.is_set)
+    move.send_freeze()
+    await eventually(stopping.is_set)
+    go_on.set()
+    await pair.report("frozen")
+    assert not asked
+    await pair.report("restored")
+    await move.switch()
+    await pair.until(lambda: pair.messages["echo/out"] == [b"work"])
 
 
 async def test_a_module_that_ends_while_it_is_frozen_is_not_moved(
