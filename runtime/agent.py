@@ -215,7 +215,8 @@ class Agent:
 
     def _perform_on(self, copy: Copy, effect: do.CopyEffect) -> None:
         match effect:
-            case do.Run():
+            case do.Run(generation=generation):
+                copy.own(generation)
                 copy.run()
                 self._checkpoints.begin(copy)
             case do.Hold():

@@ -165,6 +165,10 @@ class Copy:
 
     # ------------------------------------------------------------------------ running
 
+    def own(self, generation: int) -> None:
+        """Be this generation of the module: what it writes and its checkpoints say so."""
+        self.generation = self.traffic.generation = generation
+
     def run(self) -> None:
         """Let it run, and grow older, until it is held."""
         if self._running_since is None:

@@ -51,6 +51,8 @@ class Run:
     """Let it run until further notice. -> ModuleExited | ModuleFailed."""
 
     copy: int
+    generation: int
+    """A source that gets its module back goes on at another one than it had."""
 
 
 @dataclass(frozen=True, slots=True)

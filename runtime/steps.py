@@ -62,7 +62,7 @@ class Steps(Ledger):
             self._run(held.to(Condition.RUNNING))
 
     def _run(self, held: Held) -> None:
-        self._do(do.Run(held.copy))
+        self._do(do.Run(held.copy, held.generation))
         if isinstance(held.owed, m.StartModule):
             held = self._answer(held, "started")
         elif held.owed is not None:

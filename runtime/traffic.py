@@ -60,7 +60,7 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._written = {spec.path: spec for spec in module.channels if "w" in spec.mode}
         self._inbox = Inbox(())
-        self._generation = self._origin = generation  # unless it goes on from a snapshot
+        self.generation = self._origin = generation  # unless it goes on from a snapshot
         self._messages = 0
         """How many it has written to channels, in all its copies since it began from nothing."""
         self.state = TrafficState()
@@ -161,7 +161,7 @@ class Traffic:
         assert session is not None
         self._messages += 1
         if spec.sequenced:
-            stamp = Stamp(self._module.uuid, self._origin, self._generation, self._messages)
+            stamp = Stamp(self._module.uuid, self._origin, self.generation, self._messages)
             payload = stamped(stamp, payload)
         try:
             session.publish(Publication(spec.topic, payload, min(spec.qos, 1)))

@@ -22,7 +22,7 @@ from arts.realm.effects import (
     SnapshotUnfit,
 )
 from arts.store.checkpoints import CheckpointStore
-from tests.runtime.fleet import ECHO, PATIENCE, TOPICS, Fleet
+from tests.runtime.fleet import ECHO, PATIENCE, TOPICS, Fleet, Move
 from tests.runtime.test_agent import counts
 
 OFTEN: dict[str, Any] = {"durability": "checkpoint", "checkpoint_interval": 0.05}
@@ -107,6 +107,24 @@ async def test_a_counter_goes_on_from_its_checkpoint(fleet: Fleet, kept: Kept) -
     after = counts(await fleet.printed(5))[len(written) :]
     assert after == list(range(after[0], after[0] + len(after)))
     assert 1 < after[0] <= written[-1] + 1
+
+
+async def test_a_source_that_got_its_module_back_takes_checkpoints_of_its_own_generation(
+    fleet: Fleet, kept: Kept
+) -> None:
+    """At the one that it had before the move nobody would keep them."""
+    module = await fleet.start("echo", channels=ECHO, **OFTEN)
+    move = Move(fleet, module, "a", "b")
+    await move.prepare()
+    await move.freeze()
+    fleet.send("a", m.ReleaseModule(**move.step))
+    await fleet.report("released")
+    before = len(kept.origins)
+    fleet.send("a", m.ResumeModule(**(move.step | {"generation": 3})))
+    await fleet.report("resumed")
+    fleet.bus.publish("echo/in", b"now", qos=1)
+    await kept.until(len(kept.events) + 2)
+    assert {origin.generation for origin in kept.origins[before:]} == {3}
 
 
 async def test_only_what_has_changed_is_sent(fleet: Fleet, kept: Kept) -> None:

@@ -232,7 +232,7 @@ def test_a_cut_session_holds_the_module_until_the_realm_has_answered(driver: Dri
     driver.tell(ev.RegistrationAccepted(announce.serial))
     assert driver.effects == [do.Connect(1)]
     assert driver.tell(ev.SessionOpened(1)) == []
-    assert driver.effects == [do.Run(1)]
+    assert driver.effects == [do.Run(1, 1)]
 
 
 def test_a_stale_holder_that_was_cut_is_stopped_instead(driver: Driver) -> None:
@@ -260,7 +260,7 @@ def test_a_bus_lost_while_reconnecting_asks_the_realm_again(driver: Driver) -> N
     assert not driver.did(do.Run)
     driver.connect()
     driver.accept()
-    assert driver.effects == [do.Run(1)]
+    assert driver.effects == [do.Run(1, 1)]
 
 
 def test_a_failed_attempt_does_not_matter_when_nobody_waits_for_it(driver: Driver) -> None:

@@ -69,7 +69,7 @@ def test_a_freeze_that_fails_is_refused_and_the_module_runs_on(driver: Driver) -
     driver.freezing()
     assert driver.tell(ev.FreezeFailed(1, "snapshot_error", "no safepoint")) == ["refused"]
     assert driver.last.detail == "no safepoint"
-    assert (do.Thaw(1) in driver.effects, do.Run(1) in driver.effects) == (True, True)
+    assert (do.Thaw(1) in driver.effects, do.Run(1, 1) in driver.effects) == (True, True)
     assert driver.tell(freeze()) == ["refused"]  # that move is over
     assert driver.tell(freeze(migration="move-2")) == []
     assert driver.condition is Condition.FREEZING
@@ -134,14 +134,14 @@ def test_stopping_a_freezing_module_refuses_the_freeze(driver: Driver) -> None:
 
 def test_calling_off_while_freezing_runs_on(driver: Driver) -> None:
     assert driver.freezing().tell(abort()) == ["refused", "aborted"]
-    assert driver.effects[1:3] == [do.Thaw(1), do.Run(1)]
+    assert driver.effects[1:3] == [do.Thaw(1), do.Run(1, 1)]
     assert driver.tell(ev.ModuleFrozen(1, "digest", 5, 7.5)) == []  # too late
     assert driver.condition is Condition.RUNNING
 
 
 def test_calling_off_when_frozen_runs_on(driver: Driver) -> None:
     assert driver.frozen(session=True).tell(abort()) == ["aborted"]
-    assert driver.effects[:2] == [do.Thaw(1), do.Run(1)]
+    assert driver.effects[:2] == [do.Thaw(1), do.Run(1, 1)]
     assert driver.tell(freeze()) == ["refused"]
 
 
@@ -208,7 +208,7 @@ def test_the_target_prepares_restores_and_resumes(driver: Driver) -> None:
     assert driver.tell(resume()) == []
     assert driver.effects == [do.Connect(1)]
     assert driver.tell(ev.SessionOpened(1)) == ["resumed"]
-    assert driver.effects[0] == do.Run(1)
+    assert driver.effects[0] == do.Run(1, 2)
     assert driver.held.generation == 2
 
 

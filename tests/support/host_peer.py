@@ -116,7 +116,7 @@ class HostPeer:
                     self._announce(effect)
                 case do.Discard(copy):
                     self._discard(copy)
-                case do.Run(copy):
+                case do.Run(copy=copy):
                     self.counters[copy].runs = True
                 case do.Hold(copy):
                     self.counters[copy].runs = False
