@@ -1,7 +1,7 @@
 """The crash matrix as data: who dies in which phase of a move, and what becomes of the module.
 
     ARTS_CRASH_MATRIX=FILE pytest tests/faults/test_crash_matrix.py   # notes each cell that held
-    python -m tests.faults.crash_matrix FILE                          # writes the table of them
+    python -m tests.faults.crash_matrix FILE                          # writes the tables of them
 
 or both: ``make matrix``. A further phase is a further ``Hold`` and a row of ``EXPECTED``.
 """
@@ -43,7 +43,8 @@ STAYS: Final = "stays"
 MOVES: Final = "moves"
 RETURNS: Final = "returns"
 ANEW: Final = "anew"
-ENDS: Final = (STAYS, MOVES, RETURNS, ANEW)
+RECOVERED: Final = "recovered"
+ENDS: Final = (STAYS, MOVES, RETURNS, ANEW, RECOVERED)
 """How a move can end; docs/explanation/faults.md says what each of them means."""
 
 _SOUND: Final = frozenset({STAYS, MOVES, RETURNS})
@@ -69,19 +70,51 @@ EXPECTED: Final[dict[tuple[Hold, str], frozenset[str]]] = {
 }
 
 
-def note(phase: Hold, victim: str, broker: str, end: str) -> None:
+PLAIN: Final = "plain"
+DURABLE: Final = "durable"
+TABLES: Final = {
+    PLAIN: "Modules that are not durable:",
+    DURABLE: "A durable module with sequenced channels, in the same runs:",
+}
+"""Kind of module -> what stands above its table."""
+
+
+_UNSETTLED: Final = frozenset((phase, "supervisor") for phase in (preparing, freezing, ahead))
+"""A durable module has a last checkpoint kept before it leaves, and owes its broker input until
+then. The embedded one confirms nothing to who owes it much, and then the move is called off."""
+
+
+def expected(kind: str, phase: Hold, victim: str) -> frozenset[str]:
+    """How a module of this kind may end."""
+    ends = frozenset(_as_kind(kind, end) for end in EXPECTED[phase, victim])
+    return ends | {STAYS} if kind == DURABLE and (phase, victim) in _UNSETTLED else ends
+
+
+def _as_kind(kind: str, end: str) -> str:
+    """How a module of this kind ends when a plain one ends like that: none that is durable begins
+    anew."""
+    return RECOVERED if (kind, end) == (DURABLE, ANEW) else end
+
+
+def note(kind: str, phase: Hold, victim: str, broker: str, end: str) -> None:
     """Remember that a cell held, if somebody wants to know."""
     if path := os.environ.get("ARTS_CRASH_MATRIX"):
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{phase.__name__}\t{victim}\t{broker}\t{end}\n")
+            file.write(f"{kind}\t{phase.__name__}\t{victim}\t{broker}\t{end}\n")
 
 
-def table(lines: list[str]) -> str:
-    """The table of the cells that were noted; those that were not seen stay empty."""
+def tables(lines: list[str]) -> str:
+    """Both tables of the cells that were noted."""
+    return "\n\n".join(f"{title}\n\n{_table(lines, kind)}" for kind, title in TABLES.items())
+
+
+def _table(lines: list[str], kind: str) -> str:
+    """Cells that were not seen stay empty."""
     seen: dict[tuple[str, str], set[str]] = {}
     for line in lines:
-        phase, victim, _broker, end = line.split("\t")
-        seen.setdefault((phase, victim), set()).add(end)
+        whose, phase, victim, _broker, end = line.split("\t")
+        if whose == kind:
+            seen.setdefault((phase, victim), set()).add(end)
     head = [f"| while | {' | '.join(VICTIMS)} |", "|---|" + "---|" * len(VICTIMS)]
     rows = [
         f"| {text} | "
@@ -96,14 +129,15 @@ def _ends(seen: set[str]) -> str:
     return " or ".join(end for end in ENDS if end in seen)
 
 
-def committed() -> str:
-    """The table that docs/explanation/faults.md shows."""
-    return PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].strip()
+def committed(kind: str) -> str:
+    """The table that docs/explanation/faults.md shows of this kind of module."""
+    shown = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    return shown.split(TABLES[kind])[1].strip().split("\n\n")[0]
 
 
 def _write(lines: list[str]) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    between = f"{BEGIN}\n\n{table(lines)}\n\n{END}"
+    between = f"{BEGIN}\n\n{tables(lines)}\n\n{END}"
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     PAGE.write_text(re.sub(pattern, lambda _: between, text, flags=re.DOTALL), encoding="utf-8")
 

@@ -17,6 +17,34 @@ _LAST = "the end"
 _AHEAD = 500
 _PAUSE = 0.005
 
+_SCRIPT = """
+local ballast, heard = {{}}, 0
+for n = 1, {kilobytes} do
+  local t = {{}}
+  for i = 1, 1024 do t[i] = string.char(math.random(0, 255)) end
+  ballast[n] = table.concat(t)
+end
+local inbox, outbox = io.open("/ch/in", "rb"), io.open("/ch/out", "wb")
+outbox:setvbuf("no")
+while true do
+  local line = inbox:read("L")
+  if not line then break end
+  heard = heard + 1
+  outbox:write(({answer}))
+end
+"""
+
+
+def scripted(*, kilobytes: int = 0, counting: bool = False) -> dict[str, Any]:
+    """For ``conversation``: an echo in Lua, with so much memory that no compression makes smaller.
+
+    ``counting``: it answers with how many messages it has had, and not with the number that it is
+    told. One whose state goes back behind a message that it took is found out by its next answer.
+    """
+    answer = "line:gsub('%d+', heard)" if counting else "line"
+    script = _SCRIPT.format(kilobytes=kilobytes, answer=answer)
+    return {"program": "lua", "args": ("-e", script), "end": "\n"}
+
 
 class Conversation:
     """One message after the other; the answers as they come."""
@@ -73,6 +101,11 @@ class Conversation:
         numbers = [int(a.removeprefix("message ")) for a in self.answers.seen if a != _LAST]
         first = list(dict.fromkeys(numbers))
         assert first == sorted(first), self.summary()
+
+    def assert_nothing_repeated(self) -> None:
+        """Where the way there loses: no answer comes twice, or after a later one."""
+        numbers = [int(a.removeprefix("message ")) for a in self.answers.seen if a != _LAST]
+        assert numbers == sorted(set(numbers)), self.summary()
 
     def assert_nothing_lost(self) -> None:
         """Each message was answered, perhaps more than once; in order."""

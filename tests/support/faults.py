@@ -19,6 +19,7 @@ from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import NotFound
 from arts.protocol.codec import decode_document
+from arts.protocol.messages import SupervisorNotice
 from tests.support.realm import PATIENCE, Watched, client_of, counted, is_consecutive
 
 _ENOUGH = 10
@@ -121,6 +122,15 @@ async def until_online(
             if wanted <= {r["name"] for r in runtimes if r["instance"] not in gone}:
                 return
             await asyncio.sleep(0.1)
+
+
+async def until_succeeded(client: Client, first: SupervisorNotice) -> None:
+    """Wait until another supervisor than the ``first`` is in charge."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if (await client.supervisor(timeout=PATIENCE)).instance != first.instance:
+                return
+            await asyncio.sleep(0.02)
 
 
 async def _realm(client: Client) -> dict[str, Any]:

@@ -7,6 +7,7 @@ runtimes report. Knows how to hold a move; does not know who dies, or what shoul
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Move:
     source: Child
     target: Child
     answers: Sequence[Answer]
-    reports: Observer[str]
+    reports: Observer[tuple[str, str]]
     """What the runtimes have sent since before the move (``reports_of``)."""
 
     def let_go(self) -> None:
@@ -46,8 +47,13 @@ class Move:
             await module.phase(phase)
 
     async def reported(self, kind: str, times: int = 1) -> None:
-        """Wait until the runtimes have said this, so many times for each module."""
-        await self.reports.until(lambda seen: seen.count(kind) >= times * len(self.modules))
+        """Wait until the runtimes have said this, so many times of each module."""
+
+        def all_have(seen: list[tuple[str, str]]) -> bool:
+            said = Counter(whose for what, whose in seen if what == kind)
+            return sum(count >= times for count in said.values()) >= len(self.modules)
+
+        await self.reports.until(all_have)
 
     async def over(self) -> list[BaseException | dict[str, Any]]:
         """Wait until whoever asked for the moves has been told how they ended."""
@@ -132,10 +138,10 @@ async def held_move(
 
 
 @asynccontextmanager
-async def reports_of(client: Client) -> AsyncIterator[Observer[str]]:
-    """The kinds of all reports as they come, and a word for each piece of what is sent: ``pages``
-    while it is memory that goes ahead, ``snapshot`` then."""
-    reports: Observer[str] = Observer()
+async def reports_of(client: Client) -> AsyncIterator[Observer[tuple[str, str]]]:
+    """The kinds of all reports as they come, with the module; and a word for each piece of what is
+    sent, with the move: ``pages`` while it is memory that goes ahead, ``snapshot`` then."""
+    reports: Observer[tuple[str, str]] = Observer()
     topics = client.topics
     pieces = {"data": "snapshot", "pages": "pages"}
     heard = topics.events_of("+"), topics.snapshot_data("+"), topics.snapshot_pages("+")
@@ -143,8 +149,12 @@ async def reports_of(client: Client) -> AsyncIterator[Observer[str]]:
 
         async def collect() -> None:
             async for message in messages:
-                piece = pieces.get(message.topic.rpartition("/")[2])
-                reports.add(piece or decode_report(message.payload).kind)
+                *_, move, last = message.topic.split("/")
+                if (piece := pieces.get(last)) is not None:
+                    reports.add((piece, move))
+                else:
+                    report = decode_report(message.payload)
+                    reports.add((report.kind, report.uuid))
 
         collecting = asyncio.create_task(collect(), name="reports")
         try:
