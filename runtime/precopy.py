@@ -44,8 +44,9 @@ WORTH_IT: Final = 512 * 1024
 """Bytes of memory from which on it is sent ahead. Less is soon sent when the module stands."""
 _TELL: Final = 1.0
 """Seconds between words on how far it is."""
-_CONFIRMED: Final = 5.0
-"""Seconds for the target to say that it has a parcel."""
+_CONFIRMED: Final = 2.0
+"""Seconds for the target to say that it has a parcel. One that stands still must be given up, after
+its rehearsal was, while the realm still waits for it."""
 
 
 def reason_to_stop_first(memory: int, budget: float) -> str | None:
