@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
-import psutil
-
 from arts.bus.base import (
     Bus,
     Connected,
@@ -24,7 +22,6 @@ from arts.bus.base import (
 )
 from arts.errors import BusError, InvalidRequest
 from arts.log import get_logger
-from arts.model import Load
 from arts.protocol import codec
 from arts.protocol import messages as m
 from arts.protocol.topics import Topics
@@ -32,14 +29,14 @@ from runtime import effects as do
 from runtime import events as ev
 from runtime.checkpoints import Checkpoints
 from runtime.copies import Copy
-from runtime.engines.base import Engine, Stats
+from runtime.engines.base import Engine
 from runtime.faults import fault_of
-from runtime.held import Held
 from runtime.host import Host
 from runtime.identity import claim
 from runtime.measuring import Measuring
 from runtime.moves import Moves
 from runtime.outlet import Outlet
+from runtime.presence import Presence
 from runtime.programs import ProgramCache, Programs, ProgramSource
 from runtime.settings import RuntimeSettings
 from runtime.transfers import Transfers
@@ -47,10 +44,6 @@ from runtime.trust import Probe, Trust
 from runtime.workers import Workers
 
 log = get_logger(__name__)
-
-FEATURES: Final = frozenset(
-    {"events", "programs", "snapshot", "foresee", "checkpoint", "hold", "measure"}
-)
 
 _STANDSTILL: Final = 2.0
 """Seconds for modules to stop running when the runtime ends."""
@@ -118,6 +111,7 @@ class Agent:
     def _assemble(self) -> None:
         settings, topics = self._settings, self._topics
         name = f"{settings.realm}-runtime-{self.uuid}"
+        self._presence = Presence(settings, self.uuid, self.instance, self._engine)
         self._bus = self._make_bus(name, self._last_will())
         self._transfer_bus = self._make_bus(f"{name}-transfers", None)
         for topic in (
@@ -149,7 +143,6 @@ class Agent:
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
         self._supervisor: str | None = None
-        self._cpu_seconds: dict[int, float] = {}
 
     async def _shut_down(self) -> None:
         """Leave nothing behind: modules stand, connections close, the realm knows."""
@@ -163,7 +156,7 @@ class Agent:
             await asyncio.wait(self._leaving, timeout=_STANDSTILL)
         self._transfers.close()
         await self._programs.close()
-        farewell = m.RemoveRuntime(uuid=self.uuid, instance=self.instance, reason="shutdown")
+        farewell = self._presence.farewell("shutdown")
         self._bus.publish(self._topics.registry, codec.encode_request(farewell), qos=1)
         await self._bus.stop()
         await self._transfer_bus.stop()
@@ -306,7 +299,7 @@ class Agent:
 
     def _discard(self, copy: Copy) -> None:
         del self._copies[copy.number]
-        self._cpu_seconds.pop(copy.number, None)
+        self._presence.forget(copy.number)
         self._moves.forget(copy)
         self._checkpoints.forget(copy)
         copy.silence()
@@ -388,64 +381,19 @@ class Agent:
         )
 
     def _announce(self, effect: do.Announce) -> None:
-        settings = self._settings
-        request = m.RegisterRuntime(
-            object_id=f"{self.instance}/{effect.serial}",
-            uuid=self.uuid,
-            name=settings.name,
-            max_nmodules=settings.max_nmodules,
-            apis=tuple(sorted(settings.apis)),
-            labels=settings.labels,
-            filetypes=settings.filetypes,
-            instance=self.instance,
-            features=FEATURES,
-            engine=self._engine.name,
-            abilities=self._engine.abilities,
-            ka_interval_sec=settings.keepalive,
-            modules=effect.modules,
-            ended=effect.ended,
-        )
+        request = self._presence.registration(effect)
         payload = codec.encode_request(request, reply_to=self._topics.reply(self.uuid))
         self._bus.publish(self._topics.registry, payload, qos=1)
 
     def _last_will(self) -> Will:
-        farewell = m.RemoveRuntime(uuid=self.uuid, instance=self.instance, reason="last_will")
+        farewell = self._presence.farewell("last_will")
         return Will(self._topics.registry, codec.encode_request(farewell), qos=1)
 
     async def _keepalive(self) -> None:
-        psutil.cpu_percent()  # the first call only sets the mark
+        topic = self._topics.keepalive_of(self.uuid)
         while True:
             await asyncio.sleep(self._settings.keepalive)
-            memory = psutil.virtual_memory()
-            message = m.Keepalive(
-                uuid=self.uuid,
-                instance=self.instance,
-                load=Load(psutil.cpu_percent(), memory.percent, memory.available),
-                children=tuple(self._usage()),
-            )
-            topic = self._topics.keepalive_of(self.uuid)
+            holding = ((held, self._copies[held.copy].instance) for held in self._host.held())
+            stats = [(held, found.stats()) for held, found in holding if found is not None]
+            message = self._presence.sign_of_life(stats)
             self._bus.publish(topic, codec.encode_request(message))
-
-    def _usage(self) -> list[m.ModuleStats]:
-        usage = []
-        for held in self._host.held():
-            instance = self._copies[held.copy].instance
-            if instance is not None:
-                usage.append(self._usage_of(held, instance.stats()))
-        return usage
-
-    def _usage_of(self, held: Held, stats: Stats) -> m.ModuleStats:
-        spent = stats.cpu_seconds - self._cpu_seconds.get(held.copy, stats.cpu_seconds)
-        self._cpu_seconds[held.copy] = stats.cpu_seconds
-        idle = time.monotonic() - stats.last_active if stats.last_active else 0.0
-        return m.ModuleStats(
-            uuid=held.uuid,
-            generation=held.generation,
-            cpu_usage_percent=round(100 * spent / self._settings.keepalive, 1),
-            cpu_seconds=stats.cpu_seconds,
-            mem_usage=stats.memory_bytes,
-            messages_in=stats.messages_in,
-            messages_out=stats.messages_out,
-            idle_seconds=max(0.0, idle),
-            pause_seconds=stats.slowest_pause,
-        )
