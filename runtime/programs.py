@@ -6,7 +6,6 @@ Knows digests, the supervisor's HTTP address and the topics of its programs; no 
 import asyncio
 import hashlib
 import os
-import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ import aiohttp
 from arts import model
 from arts.bus.base import Bus
 from arts.errors import BusError, ProgramError
+from arts.files import whole_file
 from arts.log import get_logger
 from arts.protocol.codec import encode_document
 from arts.protocol.topics import Topics
@@ -56,9 +56,8 @@ class ProgramCache:
 
     def put(self, digest: str, data: bytes) -> None:
         """Keep a program, and no more than fits."""
-        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", delete=False) as file:
+        with whole_file(self._directory / digest, prefix=".", sync=False) as file:
             file.write(data)
-        os.replace(file.name, self._directory / digest)
         self._prune(digest)
 
     def _prune(self, newest: str) -> None:

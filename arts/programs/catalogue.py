@@ -11,9 +11,7 @@ no network and does not judge programs.
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from arts.errors import NotFound
+from arts.files import whole_file
 from arts.log import get_logger
 from arts.model import Program
 
@@ -168,15 +167,8 @@ class Catalogue:
     def _write(self, path: Path, data: bytes, *, replace: bool = False) -> None:
         if path.exists() and not replace:
             return
-        with tempfile.NamedTemporaryFile(dir=self._directory, suffix=".part", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with whole_file(path, prefix=".", sync=True) as file:
+            file.write(data)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

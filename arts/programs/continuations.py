@@ -7,13 +7,13 @@ same points each time. Knows files and prepared programs. Does not know who asks
 import asyncio
 import hashlib
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from arts.errors import FailedPrecondition, InvalidRequest
+from arts.files import whole_file
 from arts.log import get_logger
 from arts.migratable import PIPELINE_VERSION, Continuations, Refused, ResumePoint
 from arts.programs.singleflight import SingleFlight
@@ -81,10 +81,8 @@ class ContinuationStore:
     def _keep(self, path: Path, data: bytes) -> None:
         """A cache that fails is no cache: what was made is good all the same."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self._directory, suffix=".part") as file:
+            with whole_file(path, prefix=".", sync=False) as file:
                 file.write(data)
-                file.flush()
-                os.link(file.name, path)
             self._prune()
         except OSError as error:
             log.warning("continuations.not_kept", error=str(error))

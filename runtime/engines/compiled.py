@@ -5,10 +5,10 @@ Knows files and checksums. Does not know what is compiled, nor by whom.
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from arts.files import whole_file
 from arts.log import get_logger
 
 log = get_logger(__name__)
@@ -48,10 +48,9 @@ class CompiledCache:
     def put(self, key: str, code: bytes | bytearray) -> None:
         """Keep ``code``, at once and whole, or not at all: a cache that fails is no cache."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self._directory, delete=False) as file:
+            with whole_file(self._path(key), prefix=".", sync=False) as file:
                 file.write(hashlib.sha256(code).digest())
                 file.write(code)
-            os.replace(file.name, self._path(key))
         except OSError as error:
             log.warning("compiled.not_kept", key=key, error=str(error))
 

@@ -96,7 +96,7 @@ async def test_a_disk_that_fails_loses_nothing(
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert await opened(tmp_path, shelf).module("a", POINTS)
     assert list((tmp_path / "kept").iterdir()) == []
 
