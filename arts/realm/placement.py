@@ -243,8 +243,9 @@ def _waiting(state: RealmState, event: ProgramFetched | ProgramUnavailable) -> M
 
 
 def on_started(state: RealmState, module: Module) -> None:
-    """Its runtime runs the module."""
-    if module.state is ModuleState.STARTING:
+    """Its runtime runs the module. One that has not been sent there yet is another of this uuid,
+    which is gone: the news of it came late, or once more."""
+    if module.state is ModuleState.STARTING and not needs_program(state, module):
         state.deadlines.cancel(phase(module.uuid))
         state.advance_module(module, "started", attempts=())
 

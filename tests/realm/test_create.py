@@ -30,6 +30,21 @@ def test_a_module_starts_where_there_is_room(world: World) -> None:
     assert world.where("m") == ("a", 1)
 
 
+def test_late_news_of_a_module_that_was_deleted_starts_no_other(world: World) -> None:
+    """Of the same uuid, and at the same generation: it has not been sent to its runtime yet."""
+    world.register("a")
+    world.create("m")
+    world.fetched("m")
+    world.delete("m", force=True)
+    world.report("stopped", "m")
+    assert len(world.create("m", object_id="again").fetches) == 1
+    world.report("started", "m", runtime="a", generation=1)
+    assert world.state("m") == "starting"
+    assert world.fetched("m").commands == [("a", "create")]
+    world.report("started", "m")
+    assert world.state("m") == "running"
+
+
 def test_a_runtime_that_fetches_by_name_needs_no_program(world: World) -> None:
     world.register("a", features=frozenset({"events"}))
     done = world.create("m")

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from arts.model import Migration, MigrationPhase, OnRuntimeLost, ReplyTo
+from arts.model import Durability, Migration, MigrationPhase, OnRuntimeLost, ReplyTo
 from arts.protocol.messages import CreateModule, DeleteModule, MoveModule, RegisterRuntime
 from arts.realm.state import RealmSettings
 from support.network import Network, Node
@@ -18,6 +18,15 @@ SETTINGS = RealmSettings(keep_ended=100.0, keep_lost=200.0)
 MODULES = ("m0", "m1", "m2", "m3")
 RUNTIMES = ("a", "b", "c")
 CODES = ("engine_error", "program_error", "snapshot_error")
+DURABLE: dict[str, Any] = {"durability": "checkpoint", "checkpoint_interval": 1.0}
+KINDS: dict[str, dict[str, Any]] = {
+    "m0": DURABLE,
+    "m1": DURABLE | {"on_runtime_lost": OnRuntimeLost.WAIT},
+    "m2": {},
+    "m3": {},
+}
+"""What there is in the beginning."""
+WRONG = (*CODES, "damaged", "garbled")
 
 modules = st.sampled_from(MODULES)
 runtimes = st.sampled_from(RUNTIMES)
@@ -40,7 +49,7 @@ class Chaos(RuleBasedStateMachine):
             self.network.add(uuid, capacity)
         self.network.drain()
         for uuid in sorted(running):
-            self.ask(CreateModule, uuid=uuid)
+            self.ask(CreateModule, uuid=uuid, **KINDS[uuid])
         self.network.drain()
 
     def node(self, uuid: str) -> Node:
@@ -54,9 +63,22 @@ class Chaos(RuleBasedStateMachine):
         self.asked.append(kind(object_id=object_id, reply=reply, **fields))
         self.network.request(self.asked[-1])
 
-    @rule(uuid=modules, parent=st.none() | runtimes, lost=st.sampled_from(OnRuntimeLost))
-    def create(self, uuid: str, parent: str | None, lost: OnRuntimeLost) -> None:
-        self.ask(CreateModule, uuid=uuid, parent=parent, strict_parent=False, on_runtime_lost=lost)
+    @rule(
+        uuid=modules,
+        parent=st.none() | runtimes,
+        lost=st.sampled_from(OnRuntimeLost),
+        durable=st.booleans(),
+    )
+    def create(self, uuid: str, parent: str | None, lost: OnRuntimeLost, durable: bool) -> None:
+        fields = DURABLE if durable else {}
+        self.ask(
+            CreateModule,
+            uuid=uuid,
+            parent=parent,
+            strict_parent=False,
+            on_runtime_lost=lost,
+            **fields,
+        )
 
     @rule(uuid=modules, force=st.booleans())
     def delete(self, uuid: str, force: bool) -> None:
@@ -102,6 +124,7 @@ class Chaos(RuleBasedStateMachine):
             partial(network.fetched, fetch, found=not twice) for fetch in network.fetches
         ]
         found += [partial(network.will, index) for index in range(len(network.wills))]
+        found += self.possible_in_the_store()
         for node in network.nodes.values():
             for index in range(min(3, len(node.incoming))):
                 found.append(partial(network.to_runtime, node, index, again=twice))
@@ -110,6 +133,13 @@ class Chaos(RuleBasedStateMachine):
                 for index in range(self.overtaking(node) if node.online else 0):
                     found.append(partial(network.to_supervisor, node, index, again=twice))
         return found
+
+    def possible_in_the_store(self) -> list[Callable[[], object]]:
+        keep = self.network.keep
+        found: list[Callable[[], object]] = [keep.work] if keep.works else []
+        found += [partial(self.network.told, index) for index in range(len(keep.news))]
+        senders = [(parcel.runtime, parcel.module) for parcel in keep.parcels]
+        return found + [partial(keep.arrive, senders.index(sender)) for sender in set(senders)]
 
     def overtaking(self, node: Node) -> int:
         """How many messages may come next: nothing overtakes, or is overtaken by, a
@@ -124,6 +154,92 @@ class Chaos(RuleBasedStateMachine):
         self.network.advance(seconds)
         for node in self.network.nodes.values() if alive else ():
             self.network.keepalive(node)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def durable(self) -> list[tuple[Node, str]]:
+        """Modules of which a checkpoint could be taken now, and where."""
+        nodes = self.network.nodes.values()
+        found = [(n, uuid) for n in nodes if n.peer is not None for uuid in n.peer.values()]
+        return [(node, uuid) for node, uuid in found if self.is_durable(uuid)]
+
+    def is_durable(self, uuid: str) -> bool:
+        module = self.network.realm.module(uuid)
+        return module is not None and module.spec.durability is not Durability.NONE
+
+    @rule()
+    def count(self) -> None:
+        """Whoever runs takes one more input."""
+        for node in self.network.nodes.values():
+            if node.peer is not None:
+                node.peer.count()
+
+    def keep(self, node: Node, uuid: str, at_once: bool) -> None:
+        """A runtime sends a checkpoint; ``at_once``: and the store has it."""
+        self.count()
+        if node.online:
+            self.network.keep.parcels.append(self.network.parcel(node, uuid))
+        while at_once and self.network.step_store():
+            pass
+
+    @precondition(lambda self: self.durable())
+    @rule(choice=choices, at_once=st.booleans())
+    def checkpoint(self, choice: int, at_once: bool) -> None:
+        possible = self.durable()
+        self.keep(*possible[choice % len(possible)], at_once)
+
+    @precondition(lambda self: any(self.network.keep.kept.values()))
+    @rule(choice=choices, back=st.integers(1, 2))
+    def damage(self, choice: int, back: int) -> None:
+        """A checkpoint on the disk."""
+        found = [kept for kept in self.network.keep.kept.values() if kept]
+        kept = found[choice % len(found)]
+        kept[-min(back, len(kept))].damaged = True
+
+    @precondition(lambda self: self.durable())
+    @rule(
+        choice=choices,
+        kept=st.integers(0, 3),
+        wrong=st.none() | st.sampled_from(WRONG),
+        back=st.booleans(),
+        then=st.lists(choices, max_size=20),
+    )
+    def lose_a_durable(
+        self, choice: int, kept: int, wrong: str | None, back: bool, then: list[int]
+    ) -> None:
+        """Its runtime dies with so many checkpoints kept, and is given up. ``wrong``: how runtimes
+        fail at the first thing that they are told or rebuild then, or what becomes of the
+        checkpoint that was found. ``back``: it is there again by then. The last checkpoint that it
+        sent comes late."""
+        possible = self.durable()
+        node, uuid = possible[choice % len(possible)]
+        for _ in range(kept):
+            self.keep(node, uuid, at_once=True)
+        late = self.network.parcel(node, uuid)
+        others = [other for other in RUNTIMES if other != node.uuid]
+        self.network.crash(node)
+        for other in others:
+            self.mend_runtime(other)
+        self.network.drain()
+        self.network.advance(SETTINGS.lost_after)
+        self.network.keep.parcels.append(late)
+        if back:
+            self.mend_runtime(node.uuid)
+            self.network.to_supervisor(node)
+        if wrong in CODES:
+            self.network.world.failing.update(dict.fromkeys(RUNTIMES, wrong))
+        elif wrong == "garbled":
+            self.network.world.garbling.update(RUNTIMES)
+        elif wrong == "damaged":
+            self.find_then_damage(uuid)
+        self.flow(then)
+
+    def find_then_damage(self, uuid: str) -> None:
+        keep = self.network.keep
+        while keep.works:
+            keep.work()
+        for kept in keep.kept.get(uuid, [])[-1:]:
+            kept.damaged = True
 
     # ------------------------------------------------------------------ faults
 

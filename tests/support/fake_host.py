@@ -21,7 +21,7 @@ from arts.protocol.messages import (
     StartModule,
     StopModule,
 )
-from support.network import Incoming, Outgoing, Registered, SupervisorChanged, World
+from support.peers import Incoming, Outgoing, Registered, SupervisorChanged, World
 
 HEAR = 60.0
 """What a target waits for news, in seconds."""
@@ -38,6 +38,8 @@ class Copy:
     migration: str | None = None
     digest: str | None = None
     since: float = 0.0
+    value: int = 0
+    """How many inputs it has taken."""
 
     @property
     def is_target(self) -> bool:
@@ -94,6 +96,14 @@ class FakeHost:
     def holding(self) -> dict[str, int]:
         return {u: c.generation for u, c in self.copies.items()}
 
+    def count(self) -> None:
+        for copy in self.copies.values():
+            copy.value += copy.condition == "running"
+
+    def values(self) -> dict[str, int]:
+        owned = ("running", "frozen")
+        return {u: c.value for u, c in self.copies.items() if c.condition in owned}
+
     def progress(self, now: float) -> bool:
         for copy in list(self.copies.values()):
             failing = self.world.failing.pop(self.uuid, None) if self._is_busy(copy) else None
@@ -117,6 +127,7 @@ class FakeHost:
     def _loaded(self, copy: Copy, failing: str | None) -> None:
         target = copy.condition == "preparing"
         if failing:
+            self._spoil(copy, failing)
             self._drop(copy)
             self._report(copy.command, "refused" if target else "failed", code=failing)
         elif target:
@@ -129,9 +140,16 @@ class FakeHost:
     def _restored(self, copy: Copy, failing: str | None) -> None:
         assert copy.migration is not None
         copy.condition, copy.digest = "restored", self.world.snapshots[copy.migration]
-        if failing == "snapshot_error":
+        copy.value = int(copy.digest.split()[1])
+        if failing == "snapshot_error" or self.uuid in self.world.garbling:
+            self.world.garbling.discard(self.uuid)
+            self.world.unfit.add(copy.migration)
             copy.digest = "damaged"
         self._tell(copy, "restored", digest=copy.digest)
+
+    def _spoil(self, copy: Copy, failing: str) -> None:
+        if failing == "snapshot_error" and copy.migration is not None:
+            self.world.unfit.add(copy.migration)
 
     def _stopped(self, copy: Copy, command: AnyCommand) -> None:
         self._drop(copy)
@@ -199,7 +217,8 @@ class FakeHost:
             self._frozen(copy, command, now)
 
     def _frozen(self, copy: Copy, command: FreezeModule, now: float) -> None:
-        copy.digest = self.world.snapshots[command.migration] = f"state of {command.migration}"
+        digest = f"value {copy.value} of {command.migration}"
+        copy.digest = self.world.snapshots[command.migration] = digest
         self._report(command, "frozen", digest=copy.digest, size=100, at=now)
 
     def _ResumeModule(self, command: ResumeModule, now: float) -> None:

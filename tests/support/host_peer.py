@@ -10,8 +10,9 @@ from typing import Any
 from arts.protocol.messages import RegisterRuntime
 from runtime import effects as do
 from runtime import events as ev
+from runtime.held import Condition, Held
 from runtime.host import Host
-from support.network import Incoming, Outgoing, Registered, SupervisorChanged, World
+from support.peers import Incoming, Outgoing, Registered, SupervisorChanged, World
 
 
 @dataclass
@@ -86,6 +87,12 @@ class HostPeer:
                 counter.value += 1
                 self.world.said.setdefault(counter.uuid, []).append(counter.value)
 
+    def values(self) -> dict[str, int]:
+        return {h.uuid: self.counters[h.copy].value for h in self.host.held() if self._owns(h)}
+
+    def _owns(self, held: Held) -> bool:
+        return held.condition in (Condition.RUNNING, Condition.FROZEN)
+
     def progress(self, now: float) -> bool:
         if self.jobs:
             job = self.jobs.pop(0)
@@ -139,6 +146,8 @@ class HostPeer:
         if counter is None:
             return None
         failing = self.world.failing.pop(self.uuid, None)
+        if failing == "snapshot_error":
+            self._spoil(job)
         match job:
             case do.Load() | do.Prepare() if failing:
                 return ev.LoadFailed(job.copy, failing, "as it was told")
@@ -164,6 +173,12 @@ class HostPeer:
                 return ev.ModuleTerminated(job.copy) if ended else ev.SessionReleased(job.copy)
         raise AssertionError(job)
 
+    def _spoil(self, job: Any) -> None:
+        found = (held for held in self.host.held() if held.copy == job.copy)
+        held = next(found, None)
+        if held is not None and held.migration is not None:
+            self.world.unfit.add(held.migration)
+
     def _freeze(self, job: do.Freeze, counter: Counter) -> ev.ModuleFrozen:
         digest = self.world.snapshots[job.migration] = f"value {counter.value}"
         return ev.ModuleFrozen(job.copy, digest, 8, self.now)
@@ -172,7 +187,11 @@ class HostPeer:
         (held,) = (held for held in self.host.held() if held.copy == job.copy)
         assert held.migration is not None
         digest = self.world.snapshots[held.migration]
-        counter.value = int(digest.removeprefix("value "))
+        counter.value = int(digest.split()[1])
+        if self.uuid in self.world.garbling:
+            self.world.garbling.discard(self.uuid)
+            self.world.unfit.add(held.migration)
+            digest = "damaged"
         return ev.ModuleRestored(job.copy, digest, 8)
 
     def _connect(self, job: do.Connect, counter: Counter) -> ev.CopyEvent:

@@ -8,101 +8,43 @@ sender's outbox repeats what was not confirmed. Nothing else is ever lost in sil
 """
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from arts.model import Module, Program, ReplyTo, Runtime
+from arts.model import Durability, Module, Program, ReplyTo, Runtime
 from arts.protocol.messages import (
-    AnyCommand,
     CreateModule,
     DeleteModule,
     Keepalive,
     ModuleStats,
     MoveModule,
+    PrepareModule,
     RegisterRuntime,
     RemoveRuntime,
-    Report,
 )
 from arts.realm.effects import (
     Command,
     Effect,
     Event,
     FetchProgram,
+    FindSnapshot,
+    ForgetSnapshots,
     LinkLost,
     LinkRestored,
     ProgramFetched,
     ProgramUnavailable,
     Record,
     Reply,
+    SendSnapshot,
 )
 from arts.realm.realm import Realm
+from arts.realm.recovery import STORE
 from arts.realm.state import RealmSettings
+from support.kept import Keep, Parcel
+from support.peers import Incoming, Peer, Registered, SupervisorChanged, World
 
-NATIVE = frozenset({"events", "programs", "snapshot"})
+NATIVE = frozenset({"events", "programs", "snapshot", "checkpoint"})
 PROGRAM = Program(digest="d" * 64, size=10, source_digest="d" * 64)
 KEEPALIVE = 5.0
-
-
-class SupervisorChanged(NamedTuple):
-    """Another supervisor is in charge."""
-
-
-class Registered(NamedTuple):
-    """The realm's answer to a registration."""
-
-    object_id: str
-
-
-Incoming = AnyCommand | SupervisorChanged | Registered
-Outgoing = RegisterRuntime | Report
-
-
-class Peer(Protocol):
-    """A runtime process: its decisions, and an engine that works when it is told to."""
-
-    uuid: str
-    instance: str
-    outgoing: list[Outgoing]
-
-    def connected(self, now: float) -> None:
-        """The broker is there (again)."""
-
-    def disconnected(self, now: float) -> None:
-        """The broker is gone."""
-
-    def receive(self, message: Incoming, now: float) -> None:
-        """A command or an answer has come."""
-
-    def tick(self, now: float) -> None:
-        """Time has passed."""
-
-    def progress(self, now: float) -> bool:
-        """Let the engine finish one thing; False when it has nothing to do."""
-        ...
-
-    def end(self, uuid: str, failed: bool, now: float) -> None:
-        """A running module ends by itself."""
-
-    def acting(self) -> dict[str, int]:
-        """Generation of every module that may act here and now."""
-        ...
-
-    def holding(self) -> dict[str, int]:
-        """Generation of every copy, acting or not."""
-        ...
-
-
-@dataclass
-class World:
-    """What exists outside of any one process: snapshots on their way, and what goes wrong."""
-
-    snapshots: dict[str, str] = field(default_factory=dict)
-    """Per migration: the digest of the snapshot that was sent."""
-    sessions: dict[str, tuple[Any, int]] = field(default_factory=dict)
-    """Per module: which peer has its MQTT session, for which copy."""
-    said: dict[str, list[int]] = field(default_factory=dict)
-    """Per module: what it said, in order."""
-    failing: dict[str, str] = field(default_factory=dict)
-    """Per runtime: the error code with which it fails whatever it is told to do next."""
 
 
 @dataclass
@@ -135,6 +77,9 @@ class Network:
         self.deliveries: dict[str, int] = {}
         self.answers: dict[str, list[Any]] = {}
         self.excused: set[str] = set()
+        self.keep = Keep(self._refuses, self.world.snapshots, self.world.unfit)
+        self._begun: set[tuple[str, int]] = set()
+        """Module and generation of every copy that has been seen to act."""
 
     # ------------------------------------------------------------------ the supervisor
 
@@ -148,6 +93,8 @@ class Network:
             match effect:
                 case FetchProgram():
                     self.fetches.append(effect)
+                case FindSnapshot() | SendSnapshot() | ForgetSnapshots():
+                    self.keep.ask(effect)
                 case Command() | Reply() if self.linked:
                     self._say(effect)
                 case Command() | Reply():
@@ -163,6 +110,8 @@ class Network:
 
     def _say(self, effect: Command | Reply) -> None:
         if isinstance(effect, Command):
+            if isinstance(effect.message, PrepareModule) and effect.message.source == STORE:
+                self._note_recovery(effect.message)
             node = self.nodes.get(effect.runtime)
             if node and node.online:
                 node.incoming.append(effect.message)
@@ -173,14 +122,31 @@ class Network:
         else:
             self.answers.setdefault(effect.to.object_id, []).append(effect.response)
 
+    def _note_recovery(self, prepare: PrepareModule) -> None:
+        module = self.realm.module(prepare.uuid)
+        wanted = module.recovery if module is not None else None
+        if wanted is not None and wanted.id == prepare.migration and wanted.number is not None:
+            self.keep.recoveries[prepare.migration] = wanted.source, wanted.number
+
     def request(self, message: CreateModule | DeleteModule | MoveModule) -> None:
         """A client asks (again)."""
         object_id = message.object_id
         self.deliveries[object_id] = self.deliveries.get(object_id, 0) + 1
         if self.linked:
+            before = self._asked_for(message)
             self.handle(message)
+            if isinstance(message, CreateModule) and not before and self._asked_for(message):
+                self.keep.begin(message.uuid)
         else:
             self.excused.add(object_id)
+
+    def _refuses(self, module: str, runtime: str, generation: int) -> str | None:
+        return self.realm.refuses_checkpoint(module, runtime, generation)
+
+    def _asked_for(self, message: CreateModule | DeleteModule | MoveModule) -> bool:
+        """Whether the module is there because of this request."""
+        module = self.realm.module(message.uuid)
+        return module is not None and module.request == message.object_id
 
     def fetched(self, fetch: FetchProgram, *, found: bool = True) -> None:
         """A download ends."""
@@ -201,9 +167,11 @@ class Network:
             self.excused.add(last.object_id)
         self.unsent.clear()
         self.fetches.clear()
+        self.keep.die()
         self.linked = True
         self.realm = Realm(self._settings)
         self._perform(self.realm.restore(list(self.store.values()), self.now))
+        self.keep.restart([key for kind, key in self.store if kind == "module"])
         for node in self.nodes.values():
             if node.online:
                 node.incoming.append(SupervisorChanged())
@@ -302,6 +270,15 @@ class Network:
             return message.model_copy(update=facts)
         return message
 
+    def parcel(self, node: Node, uuid: str) -> Parcel:
+        """What a runtime sends as a checkpoint of a module, as it is now."""
+        assert node.peer is not None
+        return Parcel(node.uuid, uuid, node.peer.holding()[uuid], node.peer.values()[uuid])
+
+    def told(self, index: int = 0) -> None:
+        """The realm hears what the store has done."""
+        self.handle(self.keep.news.pop(index))
+
     def will(self, index: int = 0) -> None:
         """The broker publishes a last will."""
         message = self.wills.pop(index)
@@ -342,11 +319,24 @@ class Network:
         if self.fetches:
             self.fetched(self.fetches[0])
             return True
-        return False
+        return self.step_store()
+
+    def step_store(self) -> bool:
+        """Let the store do the next thing; False when it has nothing to do."""
+        if self.keep.works:
+            self.keep.work()
+        elif self.keep.news:
+            self.told()
+        elif self.keep.parcels:
+            self.keep.arrive(0)
+        else:
+            return False
+        return True
 
     def settle(self, seconds: float = 300.0) -> None:
         """Faults stop and every deadline passes."""
         self.world.failing.clear()
+        self.world.garbling.clear()
         self.restore_link()
         for node in self.nodes.values():
             self.connect(node)
@@ -369,10 +359,25 @@ class Network:
             for copy in node.peer.acting().items() if node.peer is not None else ():
                 assert copy not in seen, f"two act as {copy}"
                 seen.add(copy)
+            self._check_values(node)
         for candidate in self.realm.view().candidates.values():
             assert candidate.occupied <= candidate.runtime.max_nmodules
         for object_id, answers in self.answers.items():
             assert len(answers) <= self.deliveries[object_id], f"{object_id}: {answers}"
+
+    def _check_values(self, node: Node) -> None:
+        """What begins to act is not behind what was acknowledged before."""
+        for uuid, generation in node.peer.acting().items() if node.peer is not None else ():
+            assert node.peer is not None
+            module = self.realm.module(uuid)
+            ours = module is not None and module.generation == generation
+            if module is None or not ours or (uuid, generation) in self._begun:
+                continue
+            self._begun.add((uuid, generation))
+            self.keep.newest[uuid] = max(generation, self.keep.newest.get(uuid, 0))
+            if module.spec.durability is not Durability.NONE:
+                floor, value = self.keep.floor(uuid, generation), node.peer.values()[uuid]
+                assert value >= floor, f"{uuid} goes on at {value}, behind {floor}"
 
     def check_settled(self) -> None:
         """When faults have stopped and deadlines have passed."""
