@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arts import migratable
+from arts.bench.crowd import measure_crowd
 from arts.bench.memory import measure_memory
 from arts.bench.slowdown import measure_slowdown
 from arts.bench.statistics import milliseconds, percentile
@@ -37,11 +38,13 @@ async def measure(
     moves: int = 100,
     sizes: Sequence[float] = (),
     rates: Sequence[float] = (0.0, 1.0, 10.0, 100.0),
+    crowds: Sequence[int] = (),
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
     """Move each module ``moves`` times between two processes. Times are milliseconds.
 
     ``sizes`` (MiB) and ``rates`` (MB/s): also modules with so much memory, that write so fast.
+    ``crowds``: also so many modules at once.
     """
     from arts.bench.realm import bench_realm
 
@@ -61,6 +64,9 @@ async def measure(
             result[f"{program}_downtime_p50_ms"] = round(percentile(downtimes, 50), 3)
             result[f"{program}_downtime_p99_ms"] = round(percentile(downtimes, 99), 3)
             result[f"{program}_snapshot_bytes"] = size
+        for count in crowds:
+            progress(f"{count} modules at once")
+            result |= await measure_crowd(realm, client, count)
     if sizes:
         result |= await measure_memory(broker, moves, sizes, rates, progress)
         for rate in rates:

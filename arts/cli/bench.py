@@ -67,6 +67,9 @@ def migration(
     rates: Annotated[
         str, typer.Option(help="MB/s that those write, with commas between.")
     ] = "0,1,10,100",
+    crowds: Annotated[
+        str, typer.Option(help="Also so many modules at once, with commas between.")
+    ] = "20,100",
     as_json: JsonOption = False,
 ) -> None:
     """Downtime of moves between two processes, pause latency, snapshot size."""
@@ -79,6 +82,7 @@ def migration(
                 moves=moves,
                 sizes=[float(size) for size in _names(sizes)],
                 rates=[float(rate) for rate in _names(rates)],
+                crowds=[int(count) for count in _names(crowds)],
                 progress=progress,
             )
         ),

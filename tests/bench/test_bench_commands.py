@@ -19,8 +19,11 @@ CASES = {
         },
     ),
     "migration": (
-        ["--moves", "2"],
-        {"downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"},
+        ["--moves", "2", "--crowds", "2"],
+        {
+            *("downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"),
+            *("crowd_2_seconds", "crowd_2_source_peak_mb", "crowd_2_target_peak_mb"),
+        },
     ),
     "checkpoint": (
         [
