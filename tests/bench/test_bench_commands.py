@@ -22,7 +22,7 @@ CASES = {
         ["--moves", "2", "--crowds", "2"],
         {
             *("downtime_p50_ms", "downtime_p99_ms", "pause_p99_ms", "snapshot_bytes"),
-            *("crowd_2_seconds", "crowd_2_source_peak_mb", "crowd_2_target_peak_mb"),
+            *("crowd_2_seconds", "crowd_2_downtime_p50_ms", "crowd_2_downtime_p99_ms"),
         },
     ),
     "checkpoint": (
