@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -28,6 +29,8 @@ from arts.log import get_logger
 log = get_logger(__name__)
 
 _DRAIN = 64 * 1024
+_AFTER_YOU = 0.1
+"""Seconds for the broker to hang up first; behind TLS some wait for us to do so."""
 # Linux only; elsewhere brokers without TCP_NODELAY just answer 40 ms later.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -149,20 +152,28 @@ class Connection:
         if sock is None:
             return
         # paho closes right after writing. With unread input that is a reset, which may overtake
-        # the farewell: so a second descriptor keeps the line open until the broker hangs up.
+        # the farewell: so a second descriptor keeps the line open until the broker hangs up. The
+        # broker should do so first: rumqttd takes our end for that of whoever has the client id by
+        # then, which in a move is the next owner.
         with socket.socket(fileno=os.dup(sock.fileno())) as line:
             line.setblocking(False)
             try:
                 async with asyncio.timeout(timeout):
                     self._client.disconnect()
                     await asyncio.shield(self._ended)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_AFTER_YOU):
+                            return await self._drain(line)
                     line.shutdown(socket.SHUT_WR)
-                    while await self._loop.sock_recv(line, _DRAIN):
-                        pass
+                    await self._drain(line)
             except OSError:  # includes TimeoutError: nobody is left to say goodbye to
                 pass
             finally:
                 self.cut()
+
+    async def _drain(self, line: socket.socket) -> None:
+        while await self._loop.sock_recv(line, _DRAIN):
+            pass
 
     def cut(self) -> None:
         """Close the socket at once: to the broker this client has died."""

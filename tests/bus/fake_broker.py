@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 CONNECT, PUBLISH, SUBSCRIBE, PINGREQ, DISCONNECT = 0x10, 0x30, 0x82, 0xC0, 0xE0
 
@@ -40,6 +40,10 @@ class FakeBroker:
         self.reading = asyncio.Event()
         """Clear it to stop reading from all clients."""
         self.reading.set()
+        self.patience = 0.0
+        """Seconds between a farewell and hanging up."""
+        self.left_early = 0
+        """Clients that hung up within that time."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,6 +67,9 @@ class FakeBroker:
                 await self.reading.wait()
                 kind, body = await _read_packet(reader)
                 self.packets.append((kind, body))
+                if kind == DISCONNECT:
+                    await self._listen_on(reader)
+                    break
                 if kind not in self.silent_about:
                     writer.write(self._answer(kind, body))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -71,6 +78,12 @@ class FakeBroker:
             self._writers.discard(writer)
             self._tasks.discard(task)
             writer.close()
+
+    async def _listen_on(self, reader: asyncio.StreamReader) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.patience):
+                await reader.read()
+                self.left_early += 1
 
     async def close(self) -> None:
         """Hang up on everybody."""

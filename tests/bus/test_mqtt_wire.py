@@ -22,6 +22,7 @@ from arts.errors import BusError
 from tests.bus.certificate import make_certificate
 from tests.bus.fake_broker import (
     CONNECT,
+    DISCONNECT,
     PINGREQ,
     PUBLISH,
     SUBSCRIBE,
@@ -50,6 +51,16 @@ async def started(url: str, *filters: str, keepalive: int = 30) -> AsyncIterator
         yield bus
     finally:
         await bus.stop()
+
+
+async def test_whoever_says_goodbye_lets_the_broker_hang_up(fake: FakeBroker) -> None:
+    """rumqttd takes our hanging up for news of whoever has the client id by then, and cuts it off:
+    one move in a thousand repeated messages."""
+    fake.patience = 0.02
+    session = MqttSession(fake.url, "client")
+    await session.connect(lambda event: None, 5)
+    await session.close()
+    assert (fake.count(DISCONNECT), fake.left_early) == (1, 0)
 
 
 async def test_refused_connection_is_reported_and_tried_again(fake: FakeBroker) -> None:

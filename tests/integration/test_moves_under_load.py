@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from arts.client import Client
-from arts.errors import BusError
+from arts.errors import MigrationFailed
 from tests.support.echo import conversation
 from tests.support.realm import counted, is_consecutive, module
 
@@ -45,7 +45,7 @@ async def test_exactly_once_at_a_rate(client: Client, broker_kind: str, rate: in
         for _ in range(MOVES):
             try:
                 await client.move(echo.uuid)
-            except BusError as error:
+            except MigrationFailed as error:
                 if not may_be_called_off(broker_kind, rate) or CALLED_OFF not in str(error):
                     raise
                 called_off += 1
