@@ -5,6 +5,7 @@ Each runtime has a line of its own to the broker (``tests.support.proxy``), so o
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -12,8 +13,14 @@ import pytest_asyncio
 from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import MigrationFailed, Unplaceable
-from tests.support.echo import conversation
-from tests.support.faults import assert_alive_once, instances, until_online
+from tests.support.echo import DURABLE, Conversation, conversation
+from tests.support.faults import (
+    assert_alive_once,
+    child_called,
+    instances,
+    stopped,
+    until_online,
+)
 from tests.support.proxy import Proxy
 from tests.support.realm import PATIENCE, behind_proxies, client_of
 
@@ -143,6 +150,78 @@ async def test_a_target_that_stays_away_costs_the_move(
         await until_online(client, realm)
         assert await move(client, echo.uuid)
         await assert_alive_once(client, realm, echo)
+
+
+async def test_what_a_cut_line_repeats_is_left_out_on_sequenced_channels(
+    realm: LocalRealm, client: Client, lines: Lines
+) -> None:
+    """Answers have come out, their confirmations are lost, and the modules are to move."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        plain, talking = await enter(conversation(client, interval=0.02))
+        here = plain.document["parent"]["name"]
+        other, numbered = await enter(
+            conversation(client, interval=0.02, parent=here, sequenced=True)
+        )
+        talking.judge = talking.assert_nothing_lost
+        source, line = child_called(realm, here), _line(lines, here, "source")
+        for answers in (talking.answers, numbered.answers):
+            await answers.more(3)
+        with stopped(source):
+            await _sent(talking, 15)  # their input is on the line, all the way
+            await _sent(numbered, 15)
+            moving = [asyncio.create_task(move(client, m.uuid)) for m in (plain, other)]
+            line.stall_answers()
+        await asyncio.gather(talking.answers.more(5), numbered.answers.more(5))
+        line.cut()
+        await asyncio.gather(*moving)
+        for module in (plain, other):
+            await assert_alive_once(client, realm, module)
+        for answers in (talking.answers, numbered.answers):
+            await answers.more(5)
+    assert len(talking.answers.seen) > len(set(talking.answers.seen)), "nothing was repeated"
+
+
+async def test_a_durable_module_whose_line_is_cut_goes_on_where_it_is(
+    realm: LocalRealm, client: Client, lines: Lines
+) -> None:
+    async with conversation(client, interval=0.02, sequenced=True, **DURABLE) as (tally, talking):
+        await client.checkpoint(tally.uuid)
+        line = _line(lines, tally.document["parent"]["name"], "source")
+        for _ in range(3):
+            await talking.answers.more(5)
+            line.cut()
+        await talking.answers.more(5)
+        await assert_alive_once(client, realm, tally)
+        assert tally.document["generation"] == 1
+
+
+async def test_a_durable_module_that_was_given_up_ends_where_it_was(
+    realm: LocalRealm, client: Client, lines: Lines
+) -> None:
+    """It goes on from its checkpoint elsewhere; where it was it still stands, until it is told."""
+    async with conversation(client, interval=0.02, sequenced=True, **DURABLE) as (tally, talking):
+        await client.checkpoint(tally.uuid)
+        here = tally.document["parent"]["name"]
+        line = _line(lines, here, "source")
+        await talking.answers.more(5)
+        line.refuse()
+        after = await tally.until(lambda d: d["state"] == "running" and d["generation"] == 2)
+        assert after["restored_from"] is not None
+        assert after["parent"]["name"] != here
+        await talking.answers.more(20)
+        line.accept()
+        await until_online(client, realm)
+        await assert_alive_once(client, realm, tally)
+        await talking.answers.more(5)
+
+
+async def _sent(talking: Conversation, count: int) -> None:
+    """Wait until so many more messages have been sent."""
+    wanted = talking.sent + count
+    async with asyncio.timeout(PATIENCE):
+        while talking.sent < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def _line(lines: Lines, here: str, side: str) -> Proxy:

@@ -30,6 +30,7 @@ from tests.faults.crash_matrix import (
     note,
 )
 from tests.support.broker import BROKER_KINDS
+from tests.support.echo import DURABLE as DURABLE_FIELDS
 from tests.support.echo import Conversation, conversation, scripted
 from tests.support.faults import (
     assert_alive_once,
@@ -103,10 +104,9 @@ async def subjects(client: Client, hold: Hold) -> AsyncIterator[Subjects]:
             conversation(client, interval=0.02, **fields)
         )
         here = echo.document["parent"]["name"]
-        fields = {"durability": "checkpoint", "checkpoint_interval": 0.3, "sequenced": True}
-        fields |= scripted(kilobytes=large, counting=True)
+        fields = DURABLE_FIELDS | scripted(kilobytes=large, counting=True)
         tally, counting = await stack.enter_async_context(
-            conversation(client, interval=0.02, parent=here, **fields)
+            conversation(client, interval=0.02, parent=here, sequenced=True, **fields)
         )
         found = Subjects(echo, talking, tally, counting)
         if not large:

@@ -13,7 +13,7 @@ from arts.cli.local_realm import LocalRealm
 from arts.client import Client
 from arts.errors import FailedPrecondition, NotFound, SnapshotError
 from tests.support.broker import unique
-from tests.support.echo import conversation
+from tests.support.echo import DURABLE, conversation
 from tests.support.faults import assert_alive_once, child_called, killed, until_online
 from tests.support.realm import PATIENCE, Document, Watched, counted, module
 
@@ -22,8 +22,6 @@ pytestmark = [
     pytest.mark.timeout(150),
     pytest.mark.slow,
 ]
-
-DURABLE = {"durability": "checkpoint", "checkpoint_interval": 0.3}
 
 
 async def kept(client: Client, watched: Watched, count: int = 3) -> list[Document]:

@@ -13,6 +13,8 @@ from arts.client import Client
 from tests.support.broker import unique
 from tests.support.realm import Observer, Watched, module
 
+DURABLE = {"durability": "checkpoint", "checkpoint_interval": 0.3}
+"""Fields of a module that has a checkpoint often."""
 _LAST = "the end"
 _AHEAD = 500
 _PAUSE = 0.005
