@@ -139,7 +139,8 @@ class Chaos(RuleBasedStateMachine):
         found: list[Callable[[], object]] = [keep.work] if keep.works else []
         found += [partial(self.network.told, index) for index in range(len(keep.news))]
         senders = [(parcel.runtime, parcel.module) for parcel in keep.parcels]
-        return found + [partial(keep.arrive, senders.index(sender)) for sender in dict.fromkeys(senders)]
+        firsts = sorted({senders.index(sender) for sender in senders})
+        return found + [partial(keep.arrive, index) for index in firsts]
 
     def overtaking(self, node: Node) -> int:
         """How many messages may come next: nothing overtakes, or is overtaken by, a
