@@ -105,10 +105,11 @@ async def _remove(client: "Client", module: "ModuleFile", began: float) -> None:
     """End it, unless it may have gone on since its checkpoint."""
     key = module.manifest.module["uuid"]
     now = await client.query("module", key)
-    moved = now["generation"] != module.manifest.generation
-    if moved or time.monotonic() - began > _STAND:
+    stands = (now["generation"], now["state"]) == (module.manifest.generation, "running")
+    if not stands or time.monotonic() - began > _STAND:
         raise FailedPrecondition(
-            f"the file is written, but {now['name']} has gone on since: it still runs here"
+            f"the file is written, but {now['name']} has gone on since, or is about to elsewhere: "
+            "it still runs here"
         )
     await client.delete(key, force=True)
 

@@ -123,6 +123,25 @@ class Conversation:
 
 
 @asynccontextmanager
+async def listening(client: Client, topic: str) -> AsyncIterator[Observer[str]]:
+    """What is said on a topic, a line at a time."""
+    heard: Observer[str] = Observer()
+    async with client.messages(topic) as messages:
+
+        async def listen() -> None:
+            async for message in messages:
+                for line in message.payload.decode().splitlines():
+                    heard.add(line)
+
+        listener = asyncio.create_task(listen(), name=f"lines on {topic}")
+        try:
+            yield heard
+        finally:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+
+@asynccontextmanager
 async def conversation(
     client: Client,
     *,
