@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.realm_process import realm_process
+from tests.cli.realm_process import realm_process, until
 from tests.support.broker import unique
 
 pytestmark = pytest.mark.slow
@@ -105,6 +105,39 @@ def test_a_copy_beside_the_original(arts: Cli, counter: str, exported: Path) -> 
     assert numbers(arts, module["uuid"])[0] > 20
     assert numbers(arts, counter)
     arts.ok("rm", "--force", module["uuid"])
+
+
+def test_much_memory_travels_too(arts: Cli, tmp_path: Path) -> None:
+    """72 MiB that do not compress, each block of which is checked before it is written anew."""
+    kib, rate = 73728, 40_000
+    run = ("run", "dirty", str(kib), str(rate), "--name", unique("dirty"), "--json")
+    key: str = json.loads(arts.ok(*run))["uuid"]
+    file, before = tmp_path / "dirty.arts", ticks(arts, key, 0)[-1]
+    try:
+        told = json.loads(arts.ok("export", key, str(file), "--json"))
+        assert told["bytes"] == file.stat().st_size > kib * 1024
+        copy = json.loads(arts.ok("import", str(file), "--copy", "--json"))["uuid"]
+        try:
+            checked = ticks(arts, copy, 100 * kib // rate + 1)  # all that it brought, and one more
+            assert before < checked[0]
+            assert {m["uuid"]: m["state"] for m in modules(arts)}[copy] == "running"
+        finally:
+            arts.ok("rm", "--force", copy)
+    finally:
+        arts.ok("rm", "--force", key)
+
+
+def ticks(arts: Cli, key: str, more: int) -> list[int]:
+    """What a dirty module says, until it has said so many more than its first; at least that."""
+    seen: list[int] = []
+
+    def enough() -> bool:
+        lines = arts.ok("logs", key, "--for", "0.5").splitlines()
+        seen.extend(int(line.split()[-1]) for line in lines if "tick " in line)
+        return bool(seen) and seen[-1] >= seen[0] + more
+
+    until(enough, f"{more} ticks")
+    return seen
 
 
 def test_the_same_checkpoint_gives_the_same_file(arts: Cli, counter: str, tmp_path: Path) -> None:
