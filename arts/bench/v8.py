@@ -189,6 +189,11 @@ class Node:
         done: dict[str, Any] = answer["ok"]
         return done
 
+    def kill(self) -> None:
+        """End the process at once, in the middle of whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End the process."""
         with suppress(BrokenPipeError):
