@@ -45,6 +45,10 @@ _INLINE: Final = 1024 * 1024
 """Bytes of a module that are captured and cut at once; more go to a thread."""
 
 
+_Cut = tuple[list[bytes | memoryview], list[bytes]]
+"""Pieces and their sha256."""
+
+
 class _Captured(NamedTuple):
     mark: Mark
     snapshot: Snapshot
@@ -208,6 +212,9 @@ class Checkpoints:
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
             raise SnapshotError(copy.program.refusal or "this instance cannot be captured")
+        is_large = copy.instance.stats().memory_bytes > _INLINE
+        if is_large and copy.runner.free:  # else every moment counts already
+            await asyncio.to_thread(copy.instance.make_room)
         copy.runner.hold(_HOLD)
         try:
             if not await copy.runner.standstill(self._settings.pause_timeout):
@@ -221,10 +228,10 @@ class Checkpoints:
                 copy.traffic.published(_PATIENCE),
             )
             try:
-                if copy.instance.stats().memory_bytes <= _INLINE:
-                    snapshot = copy.capture(mark.carry)
-                else:
+                if is_large:
                     snapshot = await _to_the_end(copy.capture, mark.carry)
+                else:
+                    snapshot = copy.capture(mark.carry)
             except BaseException:
                 told.cancel()
                 raise
@@ -232,8 +239,8 @@ class Checkpoints:
             copy.runner.release(_HOLD)
         return _Captured(mark, snapshot, told, time.monotonic() - began)
 
-    async def _cut(self, snapshot: Snapshot) -> tuple[list[bytes], list[bytes]]:
-        def cut() -> tuple[list[bytes], list[bytes]]:
+    async def _cut(self, snapshot: Snapshot) -> _Cut:
+        def cut() -> _Cut:
             pieces = snapshots.pieces(snapshot)
             return pieces, [hashlib.sha256(piece).digest() for piece in pieces]
 
@@ -246,7 +253,7 @@ class Checkpoints:
         copy: Copy,
         series: _Series,
         program: str,
-        pieces: Sequence[bytes],
+        pieces: Sequence[bytes | memoryview],
         digests: Sequence[bytes],
         stood: float,
     ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from arts.errors import BusError, SnapshotError
+from arts.model import Durability
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
 from runtime import events as ev
@@ -91,6 +92,8 @@ class Moves:
             if rehearse:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
+            if copy.instance is not None and copy.module.durability is not Durability.NONE:
+                await asyncio.to_thread(copy.instance.make_room)  # for the checkpoint at its end
             shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
             if shadow is not None:
                 self._shadows[copy.number] = shadow

@@ -238,7 +238,7 @@ class Precopy:
         """What is here of the module and its program: it need not come."""
         program = _program_of(copy)
         for image in copy.nest.initial if copy.nest is not None else ():
-            self._pages.keep(program, image.numbers, image.blocks)
+            self._pages.keep(program, image.numbers, bytes(image.blocks))
         return self._pages.of(program)
 
     def _drop(self, copy: Copy, migration: str, reason: str) -> None:

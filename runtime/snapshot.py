@@ -13,7 +13,7 @@ import struct
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -37,6 +37,8 @@ MAX_BYTES: Final = 1 << 30
 _HEADER: Final = struct.Struct("<8sIIQ")
 _RECORD_SIZE: Final = struct.Struct("<I")
 _WORDS: Final = BLOCK // 8
+_MORE: Final = 256
+"""Blocks that a memory may fill from when there is room for its image until that is made."""
 _RECORD_SHARE: Final = 1 << 26
 """Content beyond the memories: frames, files, input; and the bitmap, 1 bit a block."""
 Numbers = np.ndarray[tuple[int], np.dtype[np.uint32]]
@@ -47,7 +49,9 @@ _AT_ONCE: Final = 256
 _GLOBAL_SIZES: Final = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
 
 
-def write_blocks(memory: memoryview, numbers: Numbers, blocks: bytes, deltas: bytes) -> None:
+def write_blocks(
+    memory: memoryview, numbers: Numbers, blocks: bytes | memoryview, deltas: bytes
+) -> None:
     """Make blocks of a memory what they are now. ``deltas``: one bit each, of as many as it has,
     lowest first: whether the block is XORed with what is there."""
     there = np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)
@@ -62,6 +66,24 @@ def write_blocks(memory: memoryview, numbers: Numbers, blocks: bytes, deltas: by
         there[numbers[some]] ^= content[some]
 
 
+Room = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
+"""Memory for so many blocks."""
+
+
+def room_for(memory: memoryview) -> Room:
+    """Memory for an image of one that may change a little until then, and is at hand: to get it
+    from the system takes longer than to copy."""
+    room: Room = np.empty((int(_filled(memory).sum()) + _MORE, BLOCK), dtype=np.uint8)
+    room[:, 0] = 0
+    return room
+
+
+def _filled(memory: memoryview) -> "np.ndarray[tuple[Any, ...], np.dtype[np.bool_]]":
+    """Which blocks are not zero."""
+    words = np.frombuffer(memory, dtype=np.uint64).reshape(-1, _WORDS)
+    return np.asarray(words.any(axis=1))
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryImage:
     """The content of a memory of ``size`` bytes, without its zero blocks."""
@@ -69,17 +91,23 @@ class MemoryImage:
     size: int
     bitmap: bytes
     """One bit a block (lowest bit first): whether it is in ``blocks``."""
-    blocks: bytes
+    blocks: bytes | memoryview
     deltas: bytes = b""
     """One bit for each of these: whether it is XORed with what the snapshot builds on."""
 
     @classmethod
-    def of(cls, memory: memoryview) -> "MemoryImage":
-        """Copy what is not zero. ``memory``: bytes, a multiple of BLOCK."""
-        blocks = np.frombuffer(memory, dtype=np.uint64).reshape(-1, _WORDS)
-        kept = blocks.any(axis=1)
+    def of(cls, memory: memoryview, room: "Room | None" = None) -> "MemoryImage":
+        """Copy what is not zero. ``memory``: bytes, a multiple of BLOCK. ``room``: where to, if it
+        does; then it belongs to the image."""
+        kept = _filled(memory)
         bitmap = np.packbits(kept, bitorder="little").tobytes()
-        return cls(len(memory), bitmap, blocks[kept].tobytes())
+        blocks = np.frombuffer(memory, dtype=np.uint8).reshape(-1, BLOCK)
+        numbers = np.flatnonzero(kept)
+        if room is None or len(numbers) > len(room):
+            return cls(len(memory), bitmap, blocks[numbers].tobytes())
+        copied = room[: len(numbers)]
+        np.take(blocks, numbers, axis=0, out=copied, mode="clip")  # else it copies twice
+        return cls(len(memory), bitmap, copied.reshape(-1).data)
 
     @property
     def kept(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
@@ -202,7 +230,7 @@ def encode(snapshot: Snapshot, level: int = 1) -> bytes:
     return _HEADER.pack(MAGIC, FORMAT_VERSION, zlib.crc32(packed), len(content)) + packed
 
 
-def pieces(snapshot: Snapshot) -> list[bytes]:
+def pieces(snapshot: Snapshot) -> list[bytes | memoryview]:
     """The snapshot, cut so that most pieces are equal as long as most of its memory is: one after
     the other, they can be decoded. The first is all but the memories."""
     record = _encoded_record(snapshot)
@@ -215,7 +243,7 @@ def pieces(snapshot: Snapshot) -> list[bytes]:
     return [_HEADER.pack(PLAIN, FORMAT_VERSION, checksum, size) + begin, *pages]
 
 
-def _pages(memory: MemoryImage) -> list[bytes]:
+def _pages(memory: MemoryImage) -> list[bytes | memoryview]:
     """What is kept of each page that is not all zeros."""
     kept = memory.kept
     per_page = PAGE // BLOCK

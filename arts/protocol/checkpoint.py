@@ -65,11 +65,11 @@ def encode_parcel(
     origin: Origin,
     digests: Sequence[bytes],
     size: int,
-    pieces: Sequence[bytes],
+    pieces: Sequence[bytes | memoryview],
     stood: float = 0.0,
 ) -> bytes:
     """The bytes of a parcel."""
-    content = _Content(*origin, b"".join(digests), size, tuple(pieces), stood)
+    content = _Content(*origin, b"".join(digests), size, tuple(map(bytes, pieces)), stood)
     return zstandard.ZstdCompressor(level=1).compress(_encoder.encode(content))
 
 

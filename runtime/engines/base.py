@@ -188,6 +188,11 @@ class Instance(Protocol):
         """
         ...
 
+    def make_room(self) -> None:
+        """Get ready, while it runs, for a ``snapshot`` that will be asked for soon: the module
+        stands for as long as that takes. From any thread."""
+        ...
+
     def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """The whole state as data, less what ``shadow`` has of the memories. Undelivered input
         goes along when it has no receipt (nobody will send it again) or its receipt is in

@@ -302,6 +302,9 @@ class SimulatedInstance(Hosted):
         """It has no memories."""
         return shadow.next_change(())
 
+    def make_room(self) -> None:
+        """There is nothing to get ready."""
+
     def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """Its step and its host side. Raises ``SnapshotError``."""
         failures = self._program.engine.failures

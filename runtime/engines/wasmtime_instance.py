@@ -29,7 +29,7 @@ from runtime.engines.wasmtime_plain import TABLE_ELEMENTS
 from runtime.engines.wasmtime_stack import FrameStack
 from runtime.engines.wasmtime_tables import Table, identity
 from runtime.shadow import Change, Shadow
-from runtime.snapshot import BLOCK, GlobalValue, MemoryImage, Snapshot
+from runtime.snapshot import BLOCK, GlobalValue, MemoryImage, Room, Snapshot, room_for
 from runtime.wasi.host import Wasi
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class MovableInstance(Hosted):
         self._guest = ffi.Memory(self._context, guest) if guest is not None else None
         self._state = ffi.I32Global(self._context, self._export(abi.STATE, ffi.GLOBAL))
         self._reading, self._closed = threading.Lock(), False
+        self._rooms: Sequence[Room] = ()
         """Held by whoever looks at the memories of a module that may run."""
         self._flag_lock = threading.Lock()
         self._flag = self._stack.flag()
@@ -234,6 +235,12 @@ class MovableInstance(Hosted):
                 raise SnapshotError("the module has ended")
             return shadow.next_change([memory.view() for memory in self._memories])
 
+    def make_room(self) -> None:
+        """See ``Instance.make_room``."""
+        with self._reading:
+            if not self._closed:
+                self._rooms = [room_for(memory.view()) for memory in self._memories]
+
     def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> Snapshot:
         """The whole state. Raises ``SnapshotError`` when the program has ended, or runs."""
         with self._standing():
@@ -263,7 +270,7 @@ class MovableInstance(Hosted):
             program=program.digest,
             abi=abi.ABI_VERSION,
             engine=program.engine_name,
-            memories=shadow.rest(views) if shadow else tuple(map(MemoryImage.of, views)),
+            memories=shadow.rest(views) if shadow else self._images(views),
             globals=tuple(
                 GlobalValue(number, kind, self._read_global(number, kind))
                 for number, kind in program.description.mutable_globals
@@ -276,6 +283,10 @@ class MovableInstance(Hosted):
             messages_out=stats.messages_out,
             base=shadow.identity if shadow else b"",
         )
+
+    def _images(self, views: Sequence[memoryview]) -> tuple[MemoryImage, ...]:
+        rooms, self._rooms = self._rooms, ()
+        return tuple(map(MemoryImage.of, views, rooms or (None,) * len(views)))
 
     def blank(self) -> Sequence[MemoryImage]:
         """Empty the memories of an instance that has not run: another's come ahead. What they had

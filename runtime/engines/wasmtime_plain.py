@@ -86,6 +86,9 @@ class PlainInstance(Hosted):
         """Raises ``SnapshotError``."""
         raise SnapshotError("this program cannot be moved")
 
+    def make_room(self) -> None:
+        """There is nothing to get ready."""
+
     def snapshot(self, carry: Collection[int], shadow: Shadow | None = None) -> NoReturn:
         """Raises ``SnapshotError``."""
         raise SnapshotError("this program cannot be moved")

@@ -123,11 +123,8 @@ async def test_a_runtime_that_keeps_no_pages_gets_them_again(
 async def test_a_page_that_was_promised_and_is_not_there_costs_only_time(
     pair: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = await dirty(pair)
-    module, _ = await pair.move(module, "a", "b")
-    await remembered(pair, "a", 15)
     monkeypatch.setattr(precopy, "split_names", lambda names: Everything())
-    module, moved = await pair.move(module, "b", "a")
+    _, moved = await pair.move(await dirty(pair), "a", "b")
     assert moved.frozen.size is not None
     assert moved.frozen.size > 15 * MIB
     await ticks_on(pair)

@@ -27,6 +27,7 @@ from runtime.snapshot import (
     decode,
     digest,
     encode,
+    room_for,
 )
 
 EMPTY = MemoryImage(0, b"", b"")
@@ -229,6 +230,20 @@ MEMORIES, GLOBALS = 3, 4
 def test_every_contradiction_has_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(SnapshotError, match=reason):
         decode(data)
+
+
+@pytest.mark.parametrize("blocks", [(1, 0, 2), (1, 1, 1, 1)])
+def test_room_that_was_made_before_changes_nothing(blocks: tuple[int, ...]) -> None:
+    """Also if the memory has filled since, beyond what there is room for."""
+    memory = b"".join(bytes([fill]) * BLOCK for fill in blocks)
+    room = room_for(memoryview(memory))
+    memory += b"\5" * BLOCK
+    made = MemoryImage.of(memoryview(memory), room)
+    assert np.shares_memory(np.frombuffer(made.blocks, np.uint8), room)
+    assert made == MemoryImage.of(memoryview(memory))
+    assert encode(snapshot(made)) == encode(snapshot(MemoryImage.of(memoryview(memory))))
+    memory += b"\6" * (len(room) * BLOCK)
+    assert MemoryImage.of(memoryview(memory), room) == MemoryImage.of(memoryview(memory))
 
 
 def test_a_frame_that_is_not_zstd() -> None:
