@@ -229,7 +229,7 @@ class Keeper:
             checkpoint = await self._keep_parcel(parcel)
         except ArtsError as error:
             log.warning("checkpoint.refused", module=key[0], runtime=key[1], error=str(error))
-            missing = isinstance(error, MissingPieces)
+            missing = error.positions if isinstance(error, MissingPieces) else ()
             self._answer(key, serial=serial, error=str(error), missing=missing)
         else:
             self._answer(key, serial=serial, number=checkpoint.number)

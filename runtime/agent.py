@@ -130,7 +130,7 @@ class Agent:
         self._programs = Programs(self._engine, cache, self._source)
         self._checkpoints = Checkpoints(settings, topics, self._transfers, self.uuid, self._emit)
         self._moves = Moves(
-            settings, topics, self._transfers, self._emit, settle=self._checkpoints.settle
+            settings, topics, self._transfers, self._emit, checkpoints=self._checkpoints
         )
         self._measuring = Measuring(settings, self.uuid, topics, self._transfers, self._running)
         self._workers = Workers(settings.workers)

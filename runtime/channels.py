@@ -174,6 +174,11 @@ class Inbox:
     def _is_settled(self, entry: _Entry) -> bool:
         return entry.kept if self._durable else not entry.untaken
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the module has begun nothing that is not acknowledged."""
+        return not self._begun()
+
     def mark(self) -> Mark:
         """Divide what is here for a checkpoint (the module is paused), and change nothing.
 
@@ -201,8 +206,8 @@ class Inbox:
         Acknowledged is everything up to the last message that the module may have begun: one it
         has taken, or the next one on some path, of which it may have read a part. What is untaken
         among those travels in the snapshot; so does what no broker repeats (QoS 0). The rest
-        stays with the broker. Of a durable module nothing is acknowledged: since the checkpoint
-        that its move begins with it stands, so whatever came later it has not begun.
+        stays with the broker. Of a durable module nothing is acknowledged: it is ``untouched``, if
+        need be by the checkpoint with which its move begins.
         """
         begun = 0 if self._durable else self._begun()
         acknowledge = tuple(self._owed.popleft().delivery for _ in range(begun))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from arts.errors import BusError, InvalidRequest, SnapshotError
+from arts.errors import ArtsError, BusError, InvalidRequest, SnapshotError
 from arts.log import get_logger
 from arts.model import Durability
 from arts.protocol.checkpoint import Origin, encode_parcel
@@ -41,6 +41,8 @@ _PATIENCE: Final = 0.25
 """Seconds for the broker to confirm what was published, before it travels in the checkpoint."""
 _SLOWEST: Final = 1e6
 """Bytes per second that a link to the store should have."""
+_TRIES: Final = 3
+"""Of one checkpoint, as long as the store says what it does not have."""
 _INLINE: Final = 1024 * 1024
 """Bytes of a module that are captured and cut at once; more go to a thread."""
 
@@ -61,6 +63,11 @@ class _Captured(NamedTuple):
 class _Missing(SnapshotError):
     """The store does not have what we thought it has."""
 
+    def __init__(self, message: str, positions: Collection[int]) -> None:
+        super().__init__(message)
+        self.positions = positions
+        """Which pieces."""
+
 
 @dataclass(eq=False)
 class _Series:
@@ -72,8 +79,8 @@ class _Series:
     """So much taken input that is not acknowledged makes the next one due."""
     due: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[TakeCheckpoint] = field(default_factory=list)
-    known: frozenset[bytes] = frozenset()
-    """Pieces that the store has for certain."""
+    known: frozenset[bytes] | None = None
+    """Pieces that the store should have; None: nobody here has sent any."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     task: asyncio.Task[None] | None = None
     standing: asyncio.TimerHandle | None = None
@@ -181,11 +188,22 @@ class Checkpoints:
 
     async def settle(self, copy: Copy) -> None:
         """The last one before a move: of the paused module, so that all it has taken may be
-        acknowledged; none of a module that wants none. Raises ``ArtsError``.
+        acknowledged; none where there is nothing to acknowledge. Raises ``ArtsError``.
         """
         self.pause(copy)
-        if copy.module.durability is not Durability.NONE:
+        if copy.module.durability is not Durability.NONE and not copy.traffic.untouched:
             await self._attempt(copy, self._of(copy))
+
+    async def get_ready(self, copy: Copy) -> None:
+        """Do ahead, while the module still runs, what ``settle`` would do while it stands."""
+        instance = copy.instance
+        durable = copy.module.durability is not Durability.NONE
+        if not durable or instance is None or instance.stats().memory_bytes <= _INLINE:
+            return
+        if not copy.traffic.untouched:
+            with suppress(ArtsError):  # it will be said when it matters
+                await self._attempt(copy, self._of(copy))
+        await asyncio.to_thread(instance.make_room)
 
     async def _attempt(self, copy: Copy, series: _Series) -> None:
         async with series.turn:
@@ -199,11 +217,16 @@ class Checkpoints:
                 pieces, digests = await self._cut(snapshot)
             finally:
                 told.cancel()
-            try:
-                await self._send(copy, series, snapshot.program, pieces, digests, stood)
-            except _Missing:
-                series.known = frozenset()
-                await self._send(copy, series, snapshot.program, pieces, digests, stood)
+            if series.known is None:  # whoever has had the module before has sent most of it
+                series.known = frozenset(digests[1:])
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    await self._send(copy, series, snapshot.program, pieces, digests, stood)
+                    break
+                except _Missing as error:
+                    if not tries_left:
+                        raise
+                    series.known -= {digests[position] for position in error.positions}
             series.known = frozenset(digests)
             copy.traffic.kept(mark)
 
@@ -258,7 +281,9 @@ class Checkpoints:
         stood: float,
     ) -> None:
         """Send what the store does not have, and wait until it says that it has it all."""
-        new = {d: p for d, p in zip(digests, pieces, strict=True) if d not in series.known}
+        whole = dict(zip(digests, pieces, strict=True))
+        known = series.known or frozenset()
+        new = {digest: piece for digest, piece in whole.items() if digest not in known}
         origin = Origin(copy.module.uuid, self._runtime, copy.generation, program, uuid.uuid4().hex)
         size = sum(map(len, pieces))
         data = await asyncio.to_thread(
@@ -279,8 +304,9 @@ class Checkpoints:
         finally:
             self._transfers.forget(self._credit_topic(copy))
         if "number" not in answer:
-            kind = _Missing if answer.get("missing") and series.known else SnapshotError
-            raise kind(f"the store did not keep it: {answer.get('error')}")
+            message = f"the store did not keep it: {answer.get('error')}"
+            missing = answer.get("missing")
+            raise _Missing(message, missing) if missing else SnapshotError(message)
 
     def _credit_topic(self, copy: Copy) -> str:
         return self._topics.checkpoint_credit(copy.module.uuid, self._runtime)

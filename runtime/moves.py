@@ -8,15 +8,15 @@ how things ended through ``emit``.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from arts.errors import BusError, SnapshotError
-from arts.model import Durability
 from arts.protocol.topics import Topics
 from arts.protocol.transfer import Receiver
 from runtime import events as ev
 from runtime import snapshot as snapshots
+from runtime.checkpoints import Checkpoints
 from runtime.copies import Copy
 from runtime.faults import Fault, fault_of
 from runtime.lines import Lines
@@ -43,11 +43,10 @@ class Moves:
         transfers: Transfers,
         emit: Callable[[ev.Event], None],
         *,
-        settle: Callable[[Copy], Awaitable[None]],
+        checkpoints: Checkpoints,
     ) -> None:
         self._settings, self._topics = settings, topics
-        self._settle = settle
-        """Ends the checkpoints of a paused module, with one of all it has taken if it wants any."""
+        self._checkpoints = checkpoints
         self._transfers, self._emit = transfers, emit
         self._rehearsal = Rehearsal(settings, topics, transfers)
         self._lines = Lines(topics, transfers, settings.direct)
@@ -92,15 +91,14 @@ class Moves:
             if rehearse:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
-            if copy.instance is not None and copy.module.durability is not Durability.NONE:
-                await asyncio.to_thread(copy.instance.make_room)  # for the checkpoint at its end
+            await self._checkpoints.get_ready(copy)
             shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
             if shadow is not None:
                 self._shadows[copy.number] = shadow
             paused_at = await self._stop(copy)
             if copy.ended:
                 return  # its last words are the answer
-            await self._settle(copy)
+            await self._checkpoints.settle(copy)
             digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))

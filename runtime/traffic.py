@@ -234,6 +234,12 @@ class Traffic:
             self._breath.cancel()
             self._breath = None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the module has begun nothing that is not acknowledged."""
+        self.drain()
+        return self._inbox.untouched
+
     def cut(self) -> frozenset[int]:
         """Divide the input of the paused module for a move: receipts the snapshot must carry."""
         self.drain()

@@ -46,7 +46,12 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class MissingPieces(StoreError):
-    """A checkpoint refers to pieces that are not here: send it in whole."""
+    """A checkpoint refers to pieces that are not here."""
+
+    def __init__(self, message: str, positions: Sequence[int]) -> None:
+        super().__init__(message)
+        self.positions = positions
+        """Which, in the order of the checkpoint."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -153,8 +158,14 @@ class CheckpointStore:
         Raises ``MissingPieces``, and ``StoreError`` when the disk or the store is full. May drop
         old checkpoints to make room, never the newest of a module.
         """
-        if missing := [d for d in set(digests) if d not in self._sizes and d not in pieces]:
-            raise MissingPieces(f"{len(missing)} of {len(digests)} pieces are not here")
+        missing = [
+            position
+            for position, digest in enumerate(digests)
+            if digest not in self._sizes and digest not in pieces
+        ]
+        if missing:
+            message = f"{len(missing)} of {len(digests)} pieces are not here"
+            raise MissingPieces(message, missing)
         packed = {
             digest: zstandard.ZstdCompressor(level=1).compress(pieces[digest])
             for digest in dict.fromkeys(digests)

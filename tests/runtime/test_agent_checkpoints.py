@@ -133,11 +133,29 @@ async def test_only_what_has_changed_is_sent(fleet: Fleet, kept: Kept) -> None:
     first, *others = (set(found.pieces()) for found in kept.store.checkpoints("m"))
     assert others
     assert all(first & other for other in others)
-    whole, *rest = sent(fleet)
+    question, whole, *rest = sent(fleet)
+    assert len(question.pieces) == 1, "the store may have had the module before"
     assert max(len(parcel.pieces) for parcel in rest) < len(whole.pieces)
     told, *later = await kept.until(3)
     assert max(event.sent for event in later) < told.sent
     assert all(0 < event.stood < PATIENCE for event in (told, *later))
+
+
+async def test_who_takes_a_module_over_does_not_send_all_of_it_again(
+    fleet: Fleet, kept: Kept
+) -> None:
+    module = await fleet.start("dirty", args=("2048", "10"), **OFTEN)
+    await fleet.printed(1)
+    await kept.until(2)
+    assert frames(fleet, "a") > 2_000_000
+    await fleet.move(module, "a", "b")
+    await kept.until(len(kept.events) + 3)
+    assert frames(fleet, "b") < 1_000_000
+
+
+def frames(fleet: Fleet, runtime: str) -> int:
+    """Bytes of checkpoints that a runtime has sent."""
+    return sum(map(len, fleet.messages[TOPICS.checkpoint_data("m", runtime)]))
 
 
 def sent(fleet: Fleet) -> list[Parcel]:
@@ -200,12 +218,23 @@ async def test_a_move_waits_for_a_checkpoint(fleet: Fleet, kept: Kept) -> None:
 
 async def test_without_a_store_the_module_runs_and_does_not_move(fleet: Fleet) -> None:
     await fleet.runtime("a", checkpoint_timeout=0.1)
-    await fleet.start("counter", args=("1",), **SELDOM)
+    await fleet.start("echo", channels=ECHO, **SELDOM)
+    fleet.bus.publish("echo/in", b"one", qos=1)
+    await fleet.until(lambda: fleet.messages["echo/out"])
     take(fleet)
     assert "did not say that the checkpoint is kept" in str((await fleet.report("refused")).detail)
     step = {"uuid": "m", "generation": 2, "migration": "move"}
     fleet.send("a", m.FreezeModule(object_id="f", target="b", **step))
     assert "is kept" in str((await fleet.report("refused")).detail)
+    fleet.bus.publish("echo/in", b"two", qos=1)
+    await fleet.until(lambda: len(fleet.messages["echo/out"]) == 2)
+
+
+async def test_with_nothing_to_acknowledge_it_moves_without_a_store(fleet: Fleet) -> None:
+    for name in ("a", "b"):
+        await fleet.runtime(name, checkpoint_timeout=0.1)
+    module = await fleet.start("counter", args=("1",), **SELDOM)
+    await fleet.move(module, "a", "b")
     await fleet.printed(5)
 
 
