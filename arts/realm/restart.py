@@ -5,10 +5,11 @@ Deadlines are armed anew, never loaded. Commands may repeat: generations make it
 
 from collections.abc import Iterable
 
-from arts.model import Module, ModuleState, Runtime, RuntimeState
+from arts.model import Durability, Module, ModuleState, Runtime, RuntimeState
 from arts.realm import migration
 from arts.realm.commands import phase
 from arts.realm.deadlines import DeadlineKey
+from arts.realm.effects import ForgetSnapshots
 from arts.realm.modules import send_stop
 from arts.realm.placement import begin_again, on_owner_gone, pause, place_pending
 from arts.realm.state import RealmState
@@ -47,6 +48,9 @@ def _take_up(state: RealmState, module: Module) -> None:
     if module.state.is_placed and module.parent not in state.runtimes:
         on_owner_gone(state, module, "its runtime is unknown")
         return
+    if _has_never_run(module):
+        # One of this uuid may have been deleted just before, and its checkpoints not yet.
+        state.effects.append(ForgetSnapshots(module.uuid))
     match module.state:
         case ModuleState.STARTING:
             begin_again(state, module)
@@ -56,3 +60,10 @@ def _take_up(state: RealmState, module: Module) -> None:
             migration.take_up(state, module)
         case ModuleState.EXITED | ModuleState.FAILED:
             state.deadlines.set(phase(module.uuid), state.now + pause(state, module))
+
+
+def _has_never_run(module: Module) -> bool:
+    """Whether a durable module is certainly at the beginning of its first life."""
+    waits = module.state in (ModuleState.PENDING, ModuleState.STARTING)
+    first = module.recovery is None and module.life == 0 and module.generation <= 1
+    return waits and first and module.spec.durability is not Durability.NONE

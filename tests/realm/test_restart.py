@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from support.builders import World
+from support.builders import ABLE, DURABLE, World
 
 from arts.model import Module, ModuleSpec, ModuleState
+from arts.realm.effects import ForgetSnapshots
 
 
 def test_what_runs_is_left_alone(pair: World) -> None:
@@ -21,6 +22,20 @@ def test_what_starts_is_sent_again(world: World) -> None:
     assert world.restart().commands == [("a", "create")]
     assert world.report("started", "m") is not None
     assert world.state("m") == "running"
+
+
+def test_what_never_ran_has_no_checkpoints(world: World) -> None:
+    """Those of one of its uuid that was deleted just before may still be there."""
+    world.register("a", features=ABLE)
+    world.create("m", **DURABLE)
+    forget = ForgetSnapshots("m")
+    assert forget in world.restart().effects
+    world.fetched("m")
+    world.report("started", "m")
+    assert forget not in world.restart().effects
+    world.lose("a")
+    assert world.state("m") == "pending"
+    assert forget not in world.restart().effects, "it has run"
 
 
 def test_what_is_fetched_is_fetched_again_and_answered(world: World) -> None:

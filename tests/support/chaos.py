@@ -201,22 +201,33 @@ class Chaos(RuleBasedStateMachine):
     @rule(
         choice=choices,
         kept=st.integers(0, 3),
+        moved=st.booleans(),
         wrong=st.none() | st.sampled_from(WRONG),
         back=st.booleans(),
         then=st.lists(choices, max_size=20),
     )
     def lose_a_durable(
-        self, choice: int, kept: int, wrong: str | None, back: bool, then: list[int]
+        self,
+        choice: int,
+        kept: int,
+        moved: bool,
+        wrong: str | None,
+        back: bool,
+        then: list[int],
     ) -> None:
-        """Its runtime dies with so many checkpoints kept, and is given up. ``wrong``: how runtimes
-        fail at the first thing that they are told or rebuild then, or what becomes of the
-        checkpoint that was found. ``back``: it is there again by then. The last checkpoint that it
-        sent comes late."""
+        """Its runtime dies with so many checkpoints kept, and is given up. ``moved``: since then.
+        ``wrong``: how runtimes fail at the first thing that they are told or rebuild then, or what
+        becomes of the checkpoint that was found. ``back``: the dead one is there again by then.
+        The last checkpoint that was sent comes late."""
         possible = self.durable()
         node, uuid = possible[choice % len(possible)]
         for _ in range(kept):
             self.keep(node, uuid, at_once=True)
         late = self.network.parcel(node, uuid)
+        if moved:
+            self.ask(MoveModule, uuid=uuid)
+            self.network.drain()
+            node = next((n for n, held in self.durable() if held == uuid), node)
         others = [other for other in RUNTIMES if other != node.uuid]
         self.network.crash(node)
         for other in others:

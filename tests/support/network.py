@@ -80,6 +80,8 @@ class Network:
         self.keep = Keep(self._refuses, self.world.snapshots, self.world.unfit)
         self._begun: set[tuple[str, int]] = set()
         """Module and generation of every copy that has been seen to act."""
+        self._lived: set[str] = set()
+        """Modules that have been seen to act in their present life."""
 
     # ------------------------------------------------------------------ the supervisor
 
@@ -137,6 +139,7 @@ class Network:
             self.handle(message)
             if isinstance(message, CreateModule) and not before and self._asked_for(message):
                 self.keep.begin(message.uuid)
+                self._lived.discard(message.uuid)
         else:
             self.excused.add(object_id)
 
@@ -378,6 +381,8 @@ class Network:
             if module.spec.durability is not Durability.NONE:
                 floor, value = self.keep.floor(uuid, generation), node.peer.values()[uuid]
                 assert value >= floor, f"{uuid} goes on at {value}, behind {floor}"
+                assert value == 0 or uuid in self._lived, f"{uuid} begins its life at {value}"
+            self._lived.add(uuid)
 
     def check_settled(self) -> None:
         """When faults have stopped and deadlines have passed."""
