@@ -8,6 +8,7 @@ A *receipt* is this inbox's number for one message on one path; the engine gives
 module has taken the message. Acknowledgements go out for the taken *prefix* only, in order.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,17 @@ HIGH_WATER: Final = 200
 """Untaken inputs at which the session should stop reading: the backlog stays at the broker."""
 LOW_WATER: Final = 100
 """Untaken inputs at which it should read again."""
+
+
+class Taken(NamedTuple):
+    """A message that a module has, though its broker will hand it over once more: to whoever takes
+    the module's session over."""
+
+    topic: str
+    digest: bytes
+    """sha256 of its payload."""
+    kept: bool = False
+    """Whether a checkpoint with its effect is kept."""
 
 
 class Input(NamedTuple):
@@ -43,6 +55,8 @@ class Cut(NamedTuple):
     """Receipts of untaken input that the broker will not hand over: the snapshot must."""
     heard: tuple[Heard, ...]
     """What the module has had of sequenced channels, including what is carried."""
+    taken: tuple[Taken, ...] = ()
+    """What it has and is not acknowledged, in the order in which it comes again."""
 
 
 @dataclass(slots=True)
@@ -108,11 +122,16 @@ class Inbox:
         self._full = False
         self._untaken: dict[int, tuple[str, _Entry]] = {}
         self._owed: deque[_Entry] = deque()
-        self._again: list[_Entry] = []
+        self._again: list[tuple[Taken, _Entry]] = []
+        """What comes again and is here already."""
 
-    def remember(self, heard: Iterable[Heard]) -> None:
+    def remember(self, heard: Iterable[Heard], taken: Iterable[Taken] = ()) -> None:
         """What the module has had already, in another copy."""
         self._hearing = Hearing(heard)
+        for known in taken:
+            delivery = Delivery(known.topic, b"", 1, False, 0)  # until it comes again
+            self._again.append((known, _Entry(delivery, known.kept, begun=True)))
+            self.owing += self._durable and not known.kept
 
     @property
     def full(self) -> bool:
@@ -159,9 +178,7 @@ class Inbox:
         if entry is not None:
             entry.untaken.discard(receipt)
             entry.begun = True
-            waits = self._durable and entry.delivery.qos and not entry.kept
-            if waits and not entry.untaken:
-                self.owing += 1
+            self.owing += bool(entry.delivery.qos and self._waits(entry))
 
     def settle(self) -> list[Delivery]:
         """Deliveries to acknowledge now, in order: those that everybody has taken, or whose effect
@@ -174,11 +191,6 @@ class Inbox:
     def _is_settled(self, entry: _Entry) -> bool:
         return entry.kept if self._durable else not entry.untaken
 
-    @property
-    def untouched(self) -> bool:
-        """Whether the module has begun nothing that is not acknowledged."""
-        return not self._begun()
-
     def mark(self) -> Mark:
         """Divide what is here for a checkpoint (the module is paused), and change nothing.
 
@@ -189,7 +201,7 @@ class Inbox:
             return Mark(frozenset(self._untaken), (), self._heard(()))
         begun = tuple(self._owed)[: self._begun()]
         rest = tuple(self._owed)[len(begun) :]
-        left = (*self._again, *rest)
+        left = (*(entry for _, entry in self._again), *rest)
         kept = {receipt for entry in left for receipt in entry.untaken}
         return Mark(frozenset(self._untaken.keys() - kept), begun, self._heard(left))
 
@@ -206,14 +218,21 @@ class Inbox:
         Acknowledged is everything up to the last message that the module may have begun: one it
         has taken, or the next one on some path, of which it may have read a part. What is untaken
         among those travels in the snapshot; so does what no broker repeats (QoS 0). The rest
-        stays with the broker. Of a durable module nothing is acknowledged: it is ``untouched``, if
-        need be by the checkpoint with which its move begins.
+        stays with the broker. Of a durable module nothing is acknowledged, because no checkpoint
+        with its effect is kept: the next copy knows it when it comes again.
         """
-        begun = 0 if self._durable else self._begun()
-        acknowledge = tuple(self._owed.popleft().delivery for _ in range(begun))
-        kept = {receipt for entry in self._owed for receipt in entry.untaken}
+        begun = tuple(self._owed)[: self._begun()]
+        again = [known for known, _ in self._again]
+        if self._durable:
+            again += map(_known, begun)
+        else:
+            for _ in begun:
+                self._owed.popleft()
+        left = tuple(self._owed)[len(begun) if self._durable else 0 :]
+        kept = {receipt for entry in left for receipt in entry.untaken}
         carry = frozenset(self._untaken.keys() - kept)
-        return Cut(acknowledge, carry, self._heard(self._owed))
+        acknowledge = () if self._durable else tuple(entry.delivery for entry in begun)
+        return Cut(acknowledge, carry, self._heard(left), tuple(again))
 
     def _heard(self, left: Iterable[_Entry]) -> tuple[Heard, ...]:
         """What the module has had, but for what is left at the broker."""
@@ -238,11 +257,12 @@ class Inbox:
         A broker that keeps the session will deliver it again on the next connection; it is then
         recognised, not read twice.
         """
-        self._again += self._owed
+        self._again += ((_known(entry), entry) for entry in self._owed)
         self._owed.clear()
 
     def expect_nothing(self) -> None:
         """The broker has lost the session: nothing will come a second time."""
+        self.owing -= sum(self._waits(entry) for _, entry in self._again)
         self._again.clear()
 
     def _heads(self) -> Iterable[_Entry]:
@@ -252,7 +272,20 @@ class Inbox:
         return heads.values()
 
     def _redelivered(self, delivery: Delivery) -> _Entry | None:
-        for index, entry in enumerate(self._again):
-            if delivery.qos and entry.delivery[:2] == delivery[:2]:
-                return self._again.pop(index)
+        if not self._again or not delivery.qos:
+            return None
+        digest = hashlib.sha256(delivery.payload).digest()
+        for index, (known, entry) in enumerate(self._again):
+            if (known.topic, known.digest) == (delivery.topic, digest):
+                del self._again[index]
+                return entry
         return None
+
+    def _waits(self, entry: _Entry) -> bool:
+        """Whether it is taken, and waits for a checkpoint to be kept."""
+        return self._durable and entry.begun and not entry.untaken and not entry.kept
+
+
+def _known(entry: _Entry) -> Taken:
+    digest = hashlib.sha256(entry.delivery.payload).digest()
+    return Taken(entry.delivery.topic, digest, entry.kept)

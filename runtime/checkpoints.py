@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from arts.errors import ArtsError, BusError, InvalidRequest, SnapshotError
+from arts.errors import BusError, InvalidRequest, SnapshotError
 from arts.log import get_logger
 from arts.model import Durability
 from arts.protocol.checkpoint import Origin, encode_parcel
@@ -186,25 +186,6 @@ class Checkpoints:
 
     # ------------------------------------------------------------------------ how
 
-    async def settle(self, copy: Copy) -> None:
-        """The last one before a move: of the paused module, so that all it has taken may be
-        acknowledged; none where there is nothing to acknowledge. Raises ``ArtsError``.
-        """
-        self.pause(copy)
-        if copy.module.durability is not Durability.NONE and not copy.traffic.untouched:
-            await self._attempt(copy, self._of(copy))
-
-    async def get_ready(self, copy: Copy) -> None:
-        """Do ahead, while the module still runs, what ``settle`` would do while it stands."""
-        instance = copy.instance
-        durable = copy.module.durability is not Durability.NONE
-        if not durable or instance is None or instance.stats().memory_bytes <= _INLINE:
-            return
-        if not copy.traffic.untouched:
-            with suppress(ArtsError):  # it will be said when it matters
-                await self._attempt(copy, self._of(copy))
-        await asyncio.to_thread(instance.make_room)
-
     async def _attempt(self, copy: Copy, series: _Series) -> None:
         async with series.turn:
             mark, snapshot, told, stood = await self._captured(copy)
@@ -236,7 +217,7 @@ class Checkpoints:
         if copy.program.refusal or not copy.instance.migratable:
             raise SnapshotError(copy.program.refusal or "this instance cannot be captured")
         is_large = copy.instance.stats().memory_bytes > _INLINE
-        if is_large and copy.runner.free:  # else every moment counts already
+        if is_large:
             await asyncio.to_thread(copy.instance.make_room)
         copy.runner.hold(_HOLD)
         try:

@@ -91,14 +91,13 @@ class Moves:
             if rehearse:
                 self._topics_of[copy.number] |= self._rehearsal.topics_of(migration)
                 await self._rehearsal.run(copy, migration)
-            await self._checkpoints.get_ready(copy)
             shadow = await self._precopy.send(copy, migration)  # last: what it sends soon grows old
             if shadow is not None:
                 self._shadows[copy.number] = shadow
             paused_at = await self._stop(copy)
             if copy.ended:
                 return  # its last words are the answer
-            await self._checkpoints.settle(copy)
+            self._checkpoints.pause(copy)
             digest, size = await self._ship(copy, migration, shadow)
         except Exception as error:
             self._emit(ev.FreezeFailed(copy.number, *fault_of(error, copy.module.uuid)))

@@ -22,6 +22,7 @@ import zstandard
 from arts.bus.base import Publication
 from arts.errors import SnapshotError
 from arts.protocol.sequence import Heard
+from runtime.channels import Taken
 
 FORMAT_VERSION: Final = 5
 MAGIC: Final = b"ARTSsnap"
@@ -157,6 +158,8 @@ class TrafficState:
     """How many messages it has written to channels since then."""
     heard: tuple[Heard, ...] = ()
     """The last of each writer that it has had on sequenced channels."""
+    taken: tuple[Taken, ...] = ()
+    """What it has of the input that its broker will hand over once more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from arts.model import Durability
 from arts.protocol.messages import StartModule
 from arts.protocol.sequence import Heard, Stamp, stamped
 from arts.protocol.topics import Topics
-from runtime.channels import STDIN, Inbox, Mark
+from runtime.channels import STDIN, Inbox, Mark, Taken
 from runtime.engines.base import Activity, ChannelWrite, Consumed, OutputLine, Program
 from runtime.outlet import Outlet
 from runtime.runner import Runner
@@ -95,7 +95,7 @@ class Traffic:
         self.state = state
         if state.origin >= self._module.origin:
             self._origin, self._messages = state.origin, state.written
-        self._inbox.remember(state.heard)
+        self._inbox.remember(state.heard, state.taken)
 
     # ------------------------------------------------------------------------ out
 
@@ -234,17 +234,11 @@ class Traffic:
             self._breath.cancel()
             self._breath = None
 
-    @property
-    def untouched(self) -> bool:
-        """Whether the module has begun nothing that is not acknowledged."""
-        self.drain()
-        return self._inbox.untouched
-
     def cut(self) -> frozenset[int]:
         """Divide the input of the paused module for a move: receipts the snapshot must carry."""
         self.drain()
         cut = self._inbox.cut()
-        self.state = self._state(cut.heard)
+        self.state = self._state(cut.heard, taken=cut.taken)
         if self._session is not None:
             for delivery in cut.acknowledge:
                 self._session.acknowledge(delivery)
@@ -259,9 +253,12 @@ class Traffic:
         return mark
 
     def _state(
-        self, heard: tuple[Heard, ...], unconfirmed: tuple[Publication, ...] = ()
+        self,
+        heard: tuple[Heard, ...],
+        unconfirmed: tuple[Publication, ...] = (),
+        taken: tuple[Taken, ...] = (),
     ) -> TrafficState:
-        return TrafficState(unconfirmed, self._origin, self._messages, heard)
+        return TrafficState(unconfirmed, self._origin, self._messages, heard, taken)
 
     def kept(self, mark: Mark) -> None:
         """The checkpoint is kept: what it includes the effect of is acknowledged."""

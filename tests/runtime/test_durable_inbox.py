@@ -2,7 +2,7 @@
 
 from arts.bus.base import Delivery
 from arts.model import ChannelSpec
-from runtime.channels import Inbox
+from runtime.channels import Cut, Inbox
 
 READER = (ChannelSpec("/ch/in", "t", "r"),)
 
@@ -108,11 +108,81 @@ def test_who_is_not_durable_takes_all_input_along() -> None:
     assert inbox.owing == 0
 
 
-def test_a_move_leaves_at_the_broker_what_came_after_the_checkpoint() -> None:
-    inbox = filled(1, taken=1)
-    inbox.keep(inbox.mark())
-    assert numbers(inbox.settle()) == [0]
-    inbox.take(delivery(1))
+def moved(inbox: Inbox) -> tuple[Inbox, Cut]:
+    """The next copy's inbox, as the snapshot makes it."""
     cut = inbox.cut()
     assert cut.acknowledge == (), "the checkpoint that a crash would go back to lacks it"
-    assert cut.carry == frozenset()
+    other = Inbox(READER, durable=True, first_receipt=100)
+    other.remember(cut.heard, cut.taken)
+    return other, cut
+
+
+def comes(inbox: Inbox, *numbers: int) -> list[bytes]:
+    """What the module gets to read of messages that its broker hands over."""
+    return [found.payload for number in numbers for found in inbox.take(delivery(number))]
+
+
+def test_the_next_copy_knows_what_the_module_has_when_it_comes_again() -> None:
+    other, cut = moved(filled(5, taken=2))
+    assert cut.carry == {2}, "it may have begun the third"
+    assert comes(other, 0, 1, 2, 3, 4) == [b"3", b"4"]
+    assert other.owing == 3
+    assert other.settle() == [], "no checkpoint with their effect is kept"
+    mark = other.mark()
+    other.keep(mark)
+    assert numbers(other.settle()) == [0, 1, 2, 3]
+    assert other.owing == 0
+
+
+def test_so_does_the_one_after_it_whatever_has_come_by_then() -> None:
+    other, _ = moved(filled(4, taken=2))
+    assert comes(other, 0) == []
+    third, _ = moved(other)
+    assert comes(third, 0, 1, 2, 3) == [b"3"]
+    assert third.owing == 3
+
+
+def test_what_was_kept_before_is_acknowledged_when_it_comes_again() -> None:
+    """The first one is not kept, so those behind it waited for it."""
+    inbox = filled(3, taken=0)
+    inbox.taken(1)
+    inbox._owed[1].kept = True
+    other, cut = moved(inbox)
+    assert [known.kept for known in cut.taken] == [False, True]
+    assert comes(other, 0, 1, 2) == [b"2"]
+    assert other.owing == 1
+    other.keep(other.mark())
+    assert numbers(other.settle()) == [0, 1, 2]
+
+
+def test_a_source_that_gets_its_module_back_has_what_it_had() -> None:
+    inbox = filled(3, taken=2)
+    moved(inbox)
+    inbox.keep(inbox.mark())
+    assert numbers(inbox.settle()) == [0, 1, 2]
+    assert inbox.owing == 0
+
+
+def test_a_broker_that_forgot_will_hand_over_nothing_again() -> None:
+    other, _ = moved(filled(2, taken=2))
+    assert other.owing == 2
+    other.expect_nothing()
+    assert other.owing == 0
+    assert comes(other, 0) == [b"0"], "somebody says the same once more"
+
+
+def test_a_checkpoint_says_nothing_of_that() -> None:
+    """After a crash nobody knows whether the broker had the acknowledgements."""
+    other, _ = moved(filled(2, taken=2))
+    assert other.mark().entries == ()
+
+
+def test_who_is_not_durable_knows_what_was_lost_with_a_connection_too() -> None:
+    inbox = filled(2, taken=1, durable=False)
+    inbox.detach()
+    cut = inbox.cut()
+    assert (cut.acknowledge, cut.carry) == ((), {1})
+    other = Inbox(READER)
+    other.remember(cut.heard, cut.taken)
+    assert comes(other, 0, 1, 2) == [b"2"]
+    assert numbers(other.settle()) == [0, 1]
