@@ -134,6 +134,12 @@ def test_the_next_copy_knows_what_the_module_has_when_it_comes_again() -> None:
     assert other.owing == 0
 
 
+def test_what_is_new_is_read_though_some_is_still_to_come_again() -> None:
+    other, _ = moved(filled(2, taken=2))
+    assert comes(other, 7) == [b"7"]
+    assert comes(other, 0, 1) == []
+
+
 def test_so_does_the_one_after_it_whatever_has_come_by_then() -> None:
     other, _ = moved(filled(4, taken=2))
     assert comes(other, 0) == []
