@@ -39,6 +39,8 @@ _STAND: Final = "checkpoint and stand"
 _PAUSE_AFTER_FAILURE: Final = 1.0
 _PATIENCE: Final = 0.25
 """Seconds for the broker to confirm what was published, before it travels in the checkpoint."""
+_LEAST_PATIENCE: Final = 0.02
+"""With a broker that has not: it may owe its silence to the acknowledgements that we owe it."""
 _SLOWEST: Final = 1e6
 """Bytes per second that a link to the store should have."""
 _TRIES: Final = 3
@@ -81,6 +83,7 @@ class _Series:
     asked: list[TakeCheckpoint] = field(default_factory=list)
     known: frozenset[bytes] | None = None
     """Pieces that the store should have; None: nobody here has sent any."""
+    patience: float = _PATIENCE
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     task: asyncio.Task[None] | None = None
     standing: asyncio.TimerHandle | None = None
@@ -188,11 +191,16 @@ class Checkpoints:
 
     async def _attempt(self, copy: Copy, series: _Series) -> None:
         async with series.turn:
-            mark, snapshot, told, stood = await self._captured(copy)
+            mark, snapshot, told, stood = await self._captured(copy, series.patience)
             try:
                 printed, published = await told
                 if not printed:
                     raise BusError("the broker did not confirm the module's lines in time")
+                series.patience = (
+                    min(2 * series.patience, _PATIENCE)
+                    if published
+                    else max(series.patience / 2, _LEAST_PATIENCE)
+                )
                 if published:
                     snapshot = replace(snapshot, traffic=replace(snapshot.traffic, unconfirmed=()))
                 pieces, digests = await self._cut(snapshot)
@@ -211,7 +219,7 @@ class Checkpoints:
             series.known = frozenset(digests)
             copy.traffic.kept(mark)
 
-    async def _captured(self, copy: Copy) -> _Captured:
+    async def _captured(self, copy: Copy, patience: float) -> _Captured:
         assert copy.program is not None
         assert copy.instance is not None
         if copy.program.refusal or not copy.instance.migratable:
@@ -229,7 +237,7 @@ class Checkpoints:
             mark = copy.traffic.mark()
             told = asyncio.gather(
                 copy.traffic.printed(self._settings.confirm_timeout),
-                copy.traffic.published(_PATIENCE),
+                copy.traffic.published(patience),
             )
             try:
                 if is_large:

@@ -22,6 +22,7 @@ from arts.realm.effects import (
     SnapshotUnfit,
 )
 from arts.store.checkpoints import CheckpointStore
+from runtime.engines.base import ChannelWrite
 from tests.runtime.fleet import ECHO, PATIENCE, TOPICS, Fleet, Move
 from tests.runtime.test_agent import counts
 
@@ -185,6 +186,33 @@ async def test_input_is_acknowledged_when_it_is_kept(fleet: Fleet, kept: Kept) -
     await go_on(kept, module, 2, found)
     await fleet.until(lambda: len(fleet.messages["echo/out"]) >= 11)
     assert fleet.messages["echo/out"][8:] == [b"5", b"6", b"7"]
+
+
+async def test_a_broker_that_is_silent_is_waited_for_less_and_less(
+    fleet: Fleet, kept: Kept
+) -> None:
+    """It may be so until we acknowledge, which is after the checkpoint; and what it has not
+    confirmed travels."""
+    await fleet.start("echo", channels=ECHO, **SELDOM)
+    agent = fleet.agents["a"]
+    (copy,), (series,) = agent._copies.values(), agent._checkpoints._series.values()
+    fleet.broker.hold("realm-module-m")
+    copy.traffic.listen(ChannelWrite("/ch/out", b"said"))
+    copy.traffic.drain()
+
+    async def patience_after(number: int) -> float:
+        take(fleet)
+        await kept.until(number)
+        return series.patience
+
+    silent = [await patience_after(number) for number in range(1, 6)]
+    assert silent == [0.125, 0.0625, 0.03125, 0.02, 0.02]
+    fleet.broker.heal()
+    await fleet.until(lambda: fleet.messages["echo/out"] == [b"said"])
+    assert await copy.traffic.published(PATIENCE)
+    assert [await patience_after(number) for number in range(6, 11)] == [
+        *(0.04, 0.08, 0.16, 0.25, 0.25)
+    ]
 
 
 async def test_half_a_window_makes_one_due(fleet: Fleet, kept: Kept) -> None:
