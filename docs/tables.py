@@ -20,6 +20,7 @@ PAGE = Path(__file__).parent / "explanation" / "performance.md"
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[tables.Table]]] = {
     "reference": tables.reference,
     "checkpoint": tables.checkpoint,
+    "migration": tables.migration,
 }
 
 

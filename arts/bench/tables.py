@@ -1,5 +1,6 @@
 """Figures of benchmarks as tables of text, for the terminal and for the documentation. PURE."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -77,6 +78,35 @@ def checkpoint(figures: Mapping[str, Any]) -> list[Table]:
     ]
     messages = [(way, f"{count:,}") for way, count in figures["messages_per_s_of"].items()]
     return [Table(_CHECKPOINT, modules), Table(_GAPS, gaps), Table(_MESSAGES, messages)]
+
+
+_MOVES: Final = (
+    *("memory", "MB/s written", "everything at once", "ahead", "ahead, direct", "back"),
+    *("in the snapshot", "sent / memory", "sent / memory, back"),
+)
+_CELL: Final = re.compile(r"stop_([\d.]+mib_[\d.]+mbps)_p50_ms")
+_KIB: Final = 1024
+
+
+def migration(figures: Mapping[str, Any]) -> list[Table]:
+    """Of ``arts bench migration --sizes ...``: p50 / p99 of downtimes in ms by size and rate."""
+    cells = [found[1] for key in figures if (found := _CELL.fullmatch(key)) is not None]
+    return [Table(_MOVES, [_moves(figures, cell) for cell in cells])]
+
+
+def _moves(figures: Mapping[str, Any], cell: str) -> tuple[str, ...]:
+    memory, rate = cell.removesuffix("mbps").split("mib_")
+    mebibytes = float(memory)
+    return (
+        f"{mebibytes:g} MiB" if mebibytes >= 1 else f"{mebibytes * _KIB:g} KiB",
+        rate,
+        *(
+            " / ".join(milliseconds(figures[f"{way}_{cell}_p{p}_ms"]) for p in (50, 99))
+            for way in ("stop", "precopy", "direct", "back")
+        ),
+        size(figures[f"precopy_{cell}_snapshot_bytes"]),
+        *(f"{figures[f'{way}_{cell}_sent_ratio']:g}" for way in ("precopy", "back")),
+    )
 
 
 def _percentiles(figures: Mapping[str, Any], what: str, name: str) -> str:
