@@ -299,7 +299,8 @@ async def test_a_turn_under_way_may_end_by_itself(
     its turn has lasted too long."""
     assert copies._DEFAULT_SLICE < moves._TURN
     monkeypatch.setattr("runtime.moves._TURN", 30.0)
-    module = await pair.start("echo", channels=ECHO)
+    slow = Limits(slice_seconds=30.0)  # others that wait for a worker do not end its turn either
+    module = await pair.start("echo", channels=ECHO, limits=slow)
     move = Move(pair, module, "a", "b")
     await move.prepare()
     computing, go_on, stopping = threading.Event(), threading.Event(), threading.Event()
