@@ -80,8 +80,8 @@ TABLES: Final = {
 
 
 _UNSETTLED: Final = frozenset((phase, "supervisor") for phase in (preparing, freezing, ahead))
-"""A durable module has a last checkpoint kept before it leaves, and owes its broker input until
-then. The embedded one confirms nothing to who owes it much, and then the move is called off."""
+"""No checkpoint is kept while the supervisor is away, so a durable module owes its broker what it
+has taken. The embedded one confirms nothing to who owes it much, and then the move is called off."""
 
 
 def expected(kind: str, phase: Hold, victim: str) -> frozenset[str]:
