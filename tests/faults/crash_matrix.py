@@ -81,7 +81,7 @@ TABLES: Final = {
 
 _UNSETTLED: Final = frozenset((phase, "supervisor") for phase in (preparing, freezing, ahead))
 """No checkpoint is kept while the supervisor is away, so a durable module owes its broker what it
-has taken. The embedded one confirms nothing to who owes it much, and then the move is called off."""
+has taken. The embedded one confirms nothing to who owes it much: then the move is called off."""
 
 
 def expected(kind: str, phase: Hold, victim: str) -> frozenset[str]:
