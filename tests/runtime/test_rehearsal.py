@@ -97,6 +97,7 @@ async def test_a_target_that_does_not_answer_costs_only_time(fleet: Fleet, watch
 
 async def test_a_move_is_called_off_while_it_rehearses(fleet: Fleet) -> None:
     move = await moving(fleet, "counter", "1", rehearsal=60.0)
+    await fleet.printed(2)  # it has waited, so there is something to foresee
     fleet.broker.drop(points_of)
     move.send_freeze(rehearse=True)
     (copy,) = fleet.agents["a"]._copies.values()
@@ -123,6 +124,7 @@ async def test_nonsense_is_not_foreseen(fleet: Fleet, watch: Watch) -> None:
 
 async def test_a_module_that_ends_meanwhile_is_not_moved(fleet: Fleet) -> None:
     move = await moving(fleet, "counter", "5", "200", rehearsal=60.0)
+    await fleet.printed(2)
     fleet.broker.drop(points_of)
     move.send_freeze(rehearse=True)
     assert (await fleet.report("exited")).exit_code == 0
