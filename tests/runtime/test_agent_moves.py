@@ -303,6 +303,10 @@ async def test_a_turn_under_way_may_end_by_itself(
     module = await pair.start("echo", channels=ECHO, limits=slow)
     move = Move(pair, module, "a", "b")
     await move.prepare()
+    pair.bus.publish("echo/in", b"first", qos=1)
+    await pair.until(lambda: pair.messages["echo/out"])
+    (copy,) = pair.agents["a"]._copies.values()
+    await eventually(lambda: copy.runner._turn is None)
     computing, go_on, stopping = threading.Event(), threading.Event(), threading.Event()
     asked: list[str] = []
     run, request_pause, standstill = (
@@ -336,7 +340,7 @@ async def test_a_turn_under_way_may_end_by_itself(
     assert not asked
     await pair.report("restored")
     await move.switch()
-    await pair.until(lambda: pair.messages["echo/out"] == [b"work"])
+    await pair.until(lambda: pair.messages["echo/out"] == [b"first", b"work"])
 
 
 async def test_a_module_that_ends_while_it_is_frozen_is_not_moved(
