@@ -13,8 +13,13 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 KEY = re.compile(r"(?P<way>\w+?)_(?P<size>[\d.]+)mib_(?P<rate>[\d.]+)mbps_p50_ms")
-WAYS = {"stop": "everything at once", "precopy": "ahead, by the broker", "direct": "ahead, direct"}
-STYLES = {"stop": ":", "precopy": "-", "direct": "--"}
+WAYS = {
+    "stop": "everything at once",
+    "precopy": "ahead, by the broker",
+    "direct": "ahead, direct",
+    "back": "ahead, to where it has been",
+}
+STYLES = {"stop": ":", "precopy": "-", "direct": "--", "back": "-."}
 
 
 def lines_of(result: dict[str, object]) -> dict[tuple[str, float], list[tuple[float, float]]]:
@@ -42,6 +47,7 @@ def draw(result: dict[str, object], target: Path) -> None:
     axes.set_xticklabels([f"{size:g}" for size in sizes])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
+    axes.set_ylim(top=5e4)  # room for the legend
     axes.legend(fontsize="small", ncols=2)
     figure.savefig(target, metadata={"Date": None})
 
