@@ -137,9 +137,9 @@ class Precopy:
             elif change.blocks or change.places:
                 begun = clock()
                 sent = await self._send(shadow, change, migration, confirmed)
-                seconds, size = clock() - begun, len(change.blocks)
-                shadow.parcel = parcel_size(size, seconds)
-                shadow.level = packing_level(sent, size, seconds)
+                seconds = clock() - begun
+                shadow.parcel = parcel_size(change.weight, seconds)
+                shadow.level = packing_level(sent, len(change.blocks), seconds)
                 rounds[-1] += len(change.blocks)
                 named += change.named
                 if clock() - told >= _TELL:

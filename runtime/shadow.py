@@ -72,6 +72,11 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """How many pages are only named."""
         return count_places(self.places)
 
+    @property
+    def weight(self) -> int:
+        """Bytes that it counts for when a parcel is to be full."""
+        return len(self.blocks) + self.named * _NAMED
+
     def write(self, memory: memoryview) -> None:
         """Make the change in a memory that is as large as it says."""
         write_blocks(memory, self.block_numbers, self.blocks, self.deltas)

@@ -52,6 +52,7 @@ def test_what_comes_back_unchanged_is_only_named() -> None:
     assert target == memory
     assert sum(change.named for change in changes) == 3
     assert not any(change.blocks for change in changes)
+    assert sum(change.weight for change in changes) == 3 * PAGE // 4, "else parcels become small"
 
 
 def test_a_page_is_known_wherever_it_lies() -> None:
