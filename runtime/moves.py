@@ -18,6 +18,7 @@ from runtime import events as ev
 from runtime import snapshot as snapshots
 from runtime.checkpoints import Checkpoints
 from runtime.copies import Copy
+from runtime.deltas import QUICK
 from runtime.faults import Fault, fault_of
 from runtime.lines import Lines
 from runtime.precopy import WORTH_IT, Precopy
@@ -135,7 +136,7 @@ class Moves:
 
     async def _capture(self, copy: Copy, carry: Collection[int], shadow: Shadow | None) -> bytes:
         def capture() -> bytes:
-            return snapshots.encode(copy.capture(carry, shadow), shadow.level if shadow else 1)
+            return snapshots.encode(copy.capture(carry, shadow), shadow.level if shadow else QUICK)
 
         assert copy.instance is not None
         if self._is_small(copy, copy.instance.stats().memory_bytes):
